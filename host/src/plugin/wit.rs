@@ -1,0 +1,2 @@
+//! One module per version of the plugin interface.
+pub mod v0_1;
