@@ -82,7 +82,7 @@ where
     }
 }
 
-struct IntakeJob {
+pub(super) struct IntakeJob {
     intake: NewIntake,
     answer: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -234,12 +234,12 @@ async fn write_groups(start: Start, inner: Weak<Inner>) {
             None => {}
             Some(Message::Job(job)) => {
                 if let Some(done) = run_group(&mut tx, job, &mut work, &inner).await {
-                    drop(done.send(()));
+                    let _ = done.send(());
                     return;
                 }
             }
             Some(Message::Close(done)) => {
-                drop(done.send(()));
+                let _ = done.send(());
                 return;
             }
         }
