@@ -226,7 +226,8 @@ CREATE TABLE attachment (
     attempts BIGINT NOT NULL DEFAULT 0,
     run_at BIGINT NOT NULL,
     claim_id TEXT,
-    lease_until BIGINT
+    lease_until BIGINT,
+    finished_at BIGINT
 );
 CREATE INDEX attachment_message ON attachment (account_id, message_id);
 CREATE INDEX attachment_work ON attachment (run_at, id) WHERE state IN ('pending', 'working');

@@ -1,2 +1,12 @@
-//! Under construction.
+//! Tidegate: a conversation server whose every channel and provider is a sandboxed WebAssembly
+//! component.
+//!
+//! The story of one message is told by the [`flow`]; everything else serves it.
+
+pub use tidegate_domain as domain;
+
+pub mod capability;
+pub mod clock;
+pub mod outgoing;
 pub mod plugin;
+pub mod store;
