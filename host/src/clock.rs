@@ -34,3 +34,13 @@ pub fn jitter() -> f64 {
 pub fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
+
+/// A random number from 0 to 1, for jitter.
+pub fn jitter() -> f64 {
+    random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+/// A new id that sorts by time: for events and claims.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
