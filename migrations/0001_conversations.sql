@@ -158,6 +158,7 @@ CREATE TABLE ticket (
     origin TEXT NOT NULL,
     thread_key TEXT,
     thread TEXT NOT NULL,
+    fields TEXT NOT NULL,
     preview TEXT NOT NULL,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,

@@ -23,7 +23,11 @@ pub fn view_of(ticket: &Ticket) -> TicketView {
             ..Party::default()
         }),
         contact_address: ticket.contact.as_ref().map(|contact| contact.address.clone()),
-        fields: Vec::new(),
+        fields: ticket
+            .fields
+            .iter()
+            .map(|(key, value)| (key.clone(), value.to_string()))
+            .collect(),
         last_message_at: ticket.last_message_at,
     }
 }

@@ -396,11 +396,14 @@ fn translate_one(
                 ..TicketPatch::default()
             },
         ),
-        // Presence is not a fact; fields, teams and what only the channel knows have no place yet
-        // that they could change.
+        Change::SetField(key, json) => {
+            let fields = [(field_key(key)?, field_value(&json)?)].into();
+            patch(inbox, on, TicketPatch { fields, ..TicketPatch::default() })
+        }
+        // Presence is not a fact; there are no teams, and what only the channel knows has no place
+        // that it could change.
         Change::Typing(_)
         | Change::Read(_)
-        | Change::SetField(..)
         | Change::Transfer(_)
         | Change::Other(..) => return Ok(None),
     }))
@@ -427,7 +430,22 @@ fn accept(
         body: acceptance.body.unwrap_or_else(|| Content { ..message.body.clone() }),
         attachments: message.attachments.clone(),
         sent_at: message.sent_at,
+        fields: acceptance
+            .fields
+            .into_iter()
+            .map(|(key, json)| Ok((field_key(key)?, field_value(&json)?)))
+            .collect::<Result<_, String>>()?,
     }))
+}
+
+fn field_key(key: String) -> Result<String, String> {
+    let fits = key.len() <= 64
+        && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if fits { Ok(key) } else { Err(format!("expected a field key of a-z, 0-9 and _, found {key:?}")) }
+}
+
+fn field_value(json: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(json).map_err(|error| format!("a field's value is not JSON: {error}"))
 }
 
 fn ticket_key(inbox: InboxId, on: Target) -> TicketKey {
