@@ -98,6 +98,7 @@ fn behave(export: &str) -> usize {
     0
 }
 
+#[allow(unconditional_recursion, reason = "the end of the stack is what is tested")]
 fn recurse(depth: u64) -> u64 {
     let deeper = std::hint::black_box(depth + 1);
     recurse(deeper).wrapping_add(std::hint::black_box(depth))
@@ -209,7 +210,7 @@ impl Integration for Hostile {
         };
         let url: String = settings::required("api_url")?;
         let answer = http::post(url).json(&envelope.body.text).send()?;
-        match answer.status {
+        match answer.status() {
             200..=299 => Ok(Receipt::sent(None)),
             status => Err(Failure::retry(format!("the provider answered {status}"))),
         }
