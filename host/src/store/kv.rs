@@ -49,19 +49,20 @@ impl Store {
         row.map(|row| row.bytes("value")).transpose()
     }
 
-    /// How many bytes of keys and values the scope holds.
+    /// How many bytes of keys and values that have not expired the scope holds.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn kv_used(&self, scope: KvScope) -> Result<u64, StoreError> {
+    pub async fn kv_used(&self, scope: KvScope, now: UnixMs) -> Result<u64, StoreError> {
         let (account, scope) = scope.parts();
         let mut reader = self.reader().await?;
         let row = query(
             "SELECT CAST(COALESCE(SUM(LENGTH(key) + LENGTH(value)), 0) AS BIGINT) AS used FROM kv \
-             WHERE account_id = $1 AND scope = $2",
+             WHERE account_id = $1 AND scope = $2 AND (expires_at IS NULL OR expires_at > $3)",
         )
         .bind(account)
         .bind(scope)
+        .bind(now.0)
         .fetch_one(&mut *reader)
         .await?;
         Ok(u64::try_from(row.int("used")?).unwrap_or(0))
