@@ -101,6 +101,11 @@ impl From<sqlx::Error> for StoreError {
         match code.as_ref() {
             // SQLITE_FULL; PostgreSQL's disk_full.
             "13" | "53100" => Self::Full(error.to_string()),
+            // PostgreSQL's serialization_failure and deadlock_detected.
+            "40001" | "40P01" => Self::Conflict("transaction"),
+            _ if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+                Self::Conflict("unique key")
+            }
             _ => Self::Database(error.to_string()),
         }
     }

@@ -41,7 +41,7 @@ impl Seal {
         match options.open(&path) {
             Ok(mut file) => {
                 let key: [u8; KEY_BYTES] =
-                    clock::random_bytes().map_err(|error| fail(error.to_string()))?;
+                    clock::random().map_err(|error| fail(error.to_string()))?;
                 file.write_all(hex::encode(key).as_bytes())
                     .and_then(|()| file.sync_all())
                     .map_err(|error| fail(error.to_string()))?;
@@ -67,7 +67,7 @@ impl Seal {
     /// No random bytes, or a text that is too long to seal.
     pub fn seal(&self, place: &str, text: &str) -> Result<Vec<u8>, StoreError> {
         let nonce: [u8; NONCE_BYTES] =
-            clock::random_bytes().map_err(|error| StoreError::Database(error.to_string()))?;
+            clock::random().map_err(|error| StoreError::Database(error.to_string()))?;
         let sealed = self
             .cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: text.as_bytes(), aad: place.as_bytes() })
