@@ -53,7 +53,13 @@ impl Answer {
 
     /// The JSON body of a 2xx answer, else an error that shows what came.
     pub fn accepted(self) -> anyhow::Result<Value> {
-        anyhow::ensure!(self.is_success(), "{} answered {}: {}", self.asked, self.status, self.text);
+        anyhow::ensure!(
+            self.is_success(),
+            "{} answered {}: {}",
+            self.asked,
+            self.status,
+            self.text
+        );
         Ok(self.json)
     }
 

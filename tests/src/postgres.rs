@@ -57,7 +57,15 @@ impl Cluster {
         let folder = own_folder(owner.as_deref())?;
         let data = folder.join("data");
         let mut initdb = as_owner(owner.as_deref(), &binaries.join("initdb"));
-        initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", USER, "-D"]);
+        initdb.args([
+            "--no-sync",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "-U",
+            USER,
+            "-D",
+        ]);
         initdb.arg(&data).current_dir(&folder);
         run(initdb, "initdb")?;
 

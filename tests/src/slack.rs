@@ -270,7 +270,14 @@ impl Slack {
     }
 
     /// A person reacts to a message; `kind` is `reaction_added` or `reaction_removed`.
-    pub fn reaction(&self, kind: &str, channel: &str, ts: &str, user: &str, name: &str) -> Envelope {
+    pub fn reaction(
+        &self,
+        kind: &str,
+        channel: &str,
+        ts: &str,
+        user: &str,
+        name: &str,
+    ) -> Envelope {
         let event_ts = self.shared.lock().next_ts();
         self.shared.envelope(json!({
             "type": kind, "user": user, "reaction": name, "item_user": user,
@@ -452,7 +459,13 @@ impl Shared {
         Envelope { body }
     }
 
-    fn person_writes(&self, channel: &str, user: &str, text: &str, thread: Option<&str>) -> Envelope {
+    fn person_writes(
+        &self,
+        channel: &str,
+        user: &str,
+        text: &str,
+        thread: Option<&str>,
+    ) -> Envelope {
         let ts = {
             let mut inner = self.lock();
             let ts = inner.next_ts();
@@ -667,7 +680,8 @@ async fn web_api(
         None => Json(shared.perform(&method, &arguments)).into_response(),
         Some(Fault::RateLimited(seconds)) => {
             let retry_after = [(header::RETRY_AFTER, seconds.to_string())];
-            (StatusCode::TOO_MANY_REQUESTS, retry_after, Json(refusal("ratelimited"))).into_response()
+            (StatusCode::TOO_MANY_REQUESTS, retry_after, Json(refusal("ratelimited")))
+                .into_response()
         }
         Some(Fault::Refused(code)) => Json(refusal(code)).into_response(),
         Some(Fault::Status(status)) => {
