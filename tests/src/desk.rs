@@ -46,6 +46,17 @@ impl Home {
             Database::Sqlite => None,
             Database::Postgres => Some(postgres::fresh_database()?),
         };
+        Self::with(folder, database_url)
+    }
+
+    /// An empty home on an empty PostgreSQL database of the caller's.
+    pub fn on_database(url: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tidegate-test-").tempdir()?;
+        std::fs::create_dir(folder.path().join("data"))?;
+        Self::with(folder, Some(url.to_owned()))
+    }
+
+    fn with(folder: TempDir, database_url: Option<String>) -> anyhow::Result<Self> {
         let home = Self { folder, database_url };
         home.configure("")?;
         Ok(home)
@@ -293,7 +304,19 @@ impl Desk {
 
     /// [`Self::configured`], with an error for what did not start.
     pub async fn try_start(database: Database, toml: &str) -> anyhow::Result<Self> {
-        let home = Home::new(database)?;
+        Self::open(Home::new(database)?, toml).await
+    }
+
+    /// A desk on an empty PostgreSQL database of the caller's.
+    pub async fn on_database(url: &str, toml: &str) -> Self {
+        let home = Home::on_database(url).expect("a home");
+        match Self::open(home, toml).await {
+            Ok(desk) => desk,
+            Err(error) => panic!("{error:#}"),
+        }
+    }
+
+    async fn open(home: Home, toml: &str) -> anyhow::Result<Self> {
         home.configure(toml)?;
         let created = home.create_account("Harbour")?;
         let token = created["token"].as_str().context("account create printed no token")?;

@@ -242,7 +242,8 @@ fn as_owner(owner: Option<&str>, program: &Path) -> Command {
     command
 }
 
-fn is_root() -> anyhow::Result<bool> {
+/// Whether this runs as root.
+pub fn is_root() -> anyhow::Result<bool> {
     let output = Command::new("id").arg("-u").output().context("running id")?;
     Ok(output.stdout.trim_ascii() == b"0")
 }
