@@ -50,6 +50,7 @@ impl NewIntake {
             request_id,
             lane,
             held: false,
+            fault_release: None,
             source,
             request,
             body_blob: None,
