@@ -137,13 +137,15 @@ fn a_taken_port_gets_one_sentence() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_environment_goes_over_the_file_and_flags_over_both() {
     let home = Home::new(Database::Sqlite).expect("a home");
-    home.configure("listen = \"not an address\"\n").expect("a file");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("its address").to_string();
+    home.configure(&format!("listen = \"{taken}\"\n")).expect("a file");
     let mut command = home.command().expect("the binary");
     command.env("TIDEGATE_LISTEN", "127.0.0.1:0").arg("serve");
     let server = tidegate_tests::desk::Server::start(command, &home.log()).await.expect("a server");
     assert_eq!(server.stop().await.code(), Some(0));
     let mut command = home.command().expect("the binary");
-    command.env("TIDEGATE_LISTEN", "neither is this").args(["serve", "--listen", "127.0.0.1:0"]);
+    command.env("TIDEGATE_LISTEN", &taken).args(["serve", "--listen", "127.0.0.1:0"]);
     let server = tidegate_tests::desk::Server::start(command, &home.log()).await.expect("a server");
     assert_eq!(server.stop().await.code(), Some(0));
 }
@@ -174,7 +176,7 @@ async fn the_interface_is_called_from_the_command_line() {
     assert!(filed.status.success(), "{}", said(&filed));
     let missing = api(&["/tickets/99"], &desk.token);
     assert_eq!(missing.status.code(), Some(1), "{}", said(&missing));
-    assert!(said(&missing).contains("not_found"), "{}", said(&missing));
+    assert!(said(&missing).contains("404"), "{}", said(&missing));
     let nobody = api(&["/tickets/1"], "tg_wrong");
     assert_eq!(nobody.status.code(), Some(1), "{}", said(&nobody));
 }

@@ -46,6 +46,10 @@ on_both! {
             desk.holder_of(&desk.token.to_uppercase()),
             desk.holder_of("x"),
         ];
+        for somebody in &nobody {
+            let stream = somebody.call(Method::GET, "/api/v1/events/stream", None).await;
+            stream.expect_problem(401, "unauthorized");
+        }
         for route in &routes {
             for somebody in &nobody {
                 ask(somebody, route).await.expect_problem(401, "unauthorized");
@@ -67,7 +71,7 @@ on_both! {
 
     async fn an_agent_answers_and_does_not_administer(database) {
         let desk = slack_desk(database).await;
-        let (ticket, _) = desk.hear_ticket("Who may?").await;
+        desk.hear_ticket("Who may?").await;
         let account = desk.account.to_string();
         let created = desk.home().run_json(&[
             "token", "create", "--account", &account, "--email", "ben@harbour.example",
@@ -79,7 +83,6 @@ on_both! {
         assert_eq!(who["user"]["operator"], false, "{who}");
         agent.post("/api/v1/tickets/1/messages", json!({"body": "I may answer"})).await;
         agent.patch("/api/v1/tickets/1", json!({"priority": "low"})).await;
-        let _ = ticket;
         for route in routes(&desk).await {
             let administers = route.method != Method::GET
                 && ["/connections", "/inboxes", "/plugins"].iter().any(|noun| route.path.contains(noun));
