@@ -125,6 +125,18 @@ impl Home {
         self.serve_under(&[]).await
     }
 
+    /// Starts a second server on the same database, as on another machine: with a data directory
+    /// of its own that begins as a copy of this one's.
+    pub async fn serve_beside(&self) -> anyhow::Result<Server> {
+        let data = self.folder.path().join("beside");
+        let copied = Command::new("cp").arg("-R").args([self.data(), data.clone()]).status()?;
+        anyhow::ensure!(copied.success(), "copying the data directory");
+        let mut command = Command::new(places::binary()?);
+        self.add_options_with(&mut command, &data);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--allow-loopback-providers"]);
+        Server::start(command, &self.folder.path().join("beside.log")).await
+    }
+
     /// Starts a server as the last arguments of another command, which must become the server
     /// (`exec`), so that signals reach it.
     pub async fn serve_under(&self, wrapper: &[&str]) -> anyhow::Result<Server> {
@@ -147,7 +159,11 @@ impl Home {
     }
 
     fn add_options(&self, command: &mut Command) {
-        command.arg("--config").arg(self.config_file()).arg("--data").arg(self.data());
+        self.add_options_with(command, &self.data());
+    }
+
+    fn add_options_with(&self, command: &mut Command, data: &Path) {
+        command.arg("--config").arg(self.config_file()).arg("--data").arg(data);
         if let Some(url) = &self.database_url {
             command.args(["--database", url]);
         }

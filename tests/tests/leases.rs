@@ -92,7 +92,7 @@ async fn another_server_takes_over_and_the_first_cannot_write() {
     .await;
     desk.server().freeze();
 
-    let other = desk.home().serve().await.expect("a second server on the same database");
+    let other = desk.home().serve_beside().await.expect("a second server on the same database");
     let admin = desk.admin.at(other.url());
     let state = |wanted: Value| {
         let admin = admin.clone();
@@ -132,7 +132,7 @@ async fn another_server_works_what_the_first_had_claimed() {
     })
     .await;
     desk.server().freeze();
-    let other = desk.home().serve().await.expect("a second server on the same database");
+    let other = desk.home().serve_beside().await.expect("a second server on the same database");
     let admin = desk.admin.at(other.url());
     eventually("the other server to make the ticket", || async {
         (admin.list("/api/v1/tickets").await.len() == 1).then_some(())
