@@ -8,8 +8,8 @@ use std::time::Instant;
 use tidegate_tests::places;
 use tidegate_tests::postgres::{CLUSTER, Cluster, Disk};
 
-/// Crates that are components and nothing else: they are built, and not tested, on their own.
-const ONLY_COMPONENTS: [&str; 1] = ["tidegate-guest-hostile"];
+/// The crates that are components as well as libraries.
+const COMPONENTS: [&str; 2] = ["tidegate-plugin-slack", "tidegate-guest-hostile"];
 
 /// Test everything: formatting, lints, and all tests on SQLite and on PostgreSQL.
 ///
@@ -41,20 +41,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         tools::run_cargo(&["fmt", "--all", "--check"])
             .context("the sources are not formatted: run `cargo fmt --all`")?;
     }
-    tools::build_components(&["tidegate-plugin-slack", "tidegate-guest-hostile"])?;
+    tools::build_components(&COMPONENTS)?;
     tools::build_host()?;
     let cluster = if options.quick { None } else { Some(Cluster::start(Disk::Unsynced)?) };
     if !options.quick {
-        let mut lints = vec!["clippy", "--release", "--workspace", "--all-targets"];
-        for package in ONLY_COMPONENTS {
-            lints.extend(["--exclude", package]);
-        }
-        lints.extend(["--", "-D", "warnings"]);
+        let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
         tools::run_cargo(&lints)?;
         let mut lints = vec!["clippy", "--profile", "plugin", "--target", tools::WASM];
-        for package in ONLY_COMPONENTS {
-            lints.extend(["-p", package]);
-        }
+        lints.extend(COMPONENTS.iter().flat_map(|package| ["-p", package]));
         lints.extend(["--", "-D", "warnings"]);
         tools::run_cargo(&lints)?;
     }
@@ -76,9 +70,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn run_tests(options: &Options, cluster: Option<&Cluster>) -> anyhow::Result<(Count, bool)> {
     let mut arguments = vec!["test", "--release", "--workspace", "--no-fail-fast"];
-    for package in ONLY_COMPONENTS {
-        arguments.extend(["--exclude", package]);
-    }
     arguments.push("--");
     if options.quick {
         arguments.extend(["--skip", "postgres"]);
