@@ -11,6 +11,7 @@
 //! | [`client`] | one actor at the HTTP interface |
 //! | [`postgres`] | a throw-away PostgreSQL cluster and fresh databases in it |
 //! | [`places`] | where the built things are |
+//! | [`component`] | other releases of a built component |
 //!
 //! A failed step of a test ends it with one sentence, so these modules may panic where only tests
 //! call them; what the task runner uses as well returns errors.
@@ -18,6 +19,7 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "test support: a failed step ends the test")]
 
 pub mod client;
+pub mod component;
 pub mod desk;
 pub mod places;
 pub mod postgres;

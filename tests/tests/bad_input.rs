@@ -4,6 +4,7 @@
 
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
+use tidegate_tests::component::{with_custom_section, with_publisher, with_version};
 use tidegate_tests::desk::{Desk, connect_slack, slack_desk, slack_desk_configured};
 use tidegate_tests::slack::{Fault, Gate, PERSON, SIGNING_SECRET, signed_headers};
 use tidegate_tests::{eventually, on_both, places};
@@ -152,6 +153,24 @@ on_both! {
         desk.install(places::SLACK).await;
         let again = desk.admin.upload(slack).await.expect("an answer");
         again.expect_status(200);
+    }
+
+    async fn a_key_has_one_owner_and_a_version_one_content(database) {
+        let desk = Desk::start(database).await;
+        let hostile = std::fs::read(places::component(places::HOSTILE).expect("built")).expect("readable");
+        desk.install(places::HOSTILE).await;
+        let claim = with_publisher(&hostile, "tidegate-tests", "tidegate-thief");
+        let refused = desk.admin.upload(claim).await.expect("an answer").expect_status(409);
+        let detail = refused.json["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("tidegate-tests/hostile"), "the owner is named: {}", refused.text);
+        let changed = with_custom_section(&hostile, "changed");
+        desk.admin.upload(changed.clone()).await.expect("an answer").expect_status(409);
+        assert_eq!(desk.admin.list("/api/v1/plugins").await.len(), 1);
+        // Under a version of its own it is the next release.
+        let next = with_version(&changed, "0.1.0", "0.1.1");
+        let next = desk.admin.upload(next).await.expect("an answer").expect_status(201);
+        assert_eq!(next.json["version"], "0.1.1", "{}", next.text);
+        assert_eq!(desk.admin.list("/api/v1/plugins").await.len(), 1);
     }
 
     async fn a_component_that_is_too_large_is_refused(database) {

@@ -20,8 +20,8 @@ pub(crate) struct Options {
     /// Leave out formatting, lints and PostgreSQL
     #[arg(long)]
     quick: bool,
-    /// Run only the tests whose name contains this
-    filter: Option<String>,
+    /// Run only the tests whose name contains one of these
+    filter: Vec<String>,
 }
 
 /// What cargo's test runner counted.
@@ -74,7 +74,7 @@ fn run_tests(options: &Options, cluster: Option<&Cluster>) -> anyhow::Result<(Co
     if options.quick {
         arguments.extend(["--skip", "postgres"]);
     }
-    arguments.extend(options.filter.as_deref());
+    arguments.extend(options.filter.iter().map(String::as_str));
     let mut command = tools::cargo(&arguments);
     command.env("TIDEGATE_BIN", places::binary()?);
     let component = places::component(places::SLACK)?;
