@@ -3,11 +3,14 @@
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tidegate_tests::client::Client;
 use tidegate_tests::slack::CHANNEL;
 
 /// Where the demo's provider listens unless told otherwise.
 pub(crate) const PROVIDER: &str = "127.0.0.1:8181";
+/// How long a task waits for the server at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Play the other side: say something as a customer, see what arrived at the provider.
 ///
@@ -67,10 +70,12 @@ async fn say(text: &str, thread: Option<&str>, provider: &Provider) -> anyhow::R
     if status != 200 {
         bail!("The webhook was not accepted.");
     }
+    settle("intakes").await;
     Ok(())
 }
 
 async fn seen(provider: &Provider) -> anyhow::Result<()> {
+    settle("deliveries").await;
     let shown = ask(provider, Method::GET, &format!("/channels/{CHANNEL}"), None).await?;
     let messages = shown["messages"].as_array().context("the provider showed no messages")?;
     println!("#{}", text_of(&shown["channel"]));
@@ -86,6 +91,30 @@ async fn seen(provider: &Provider) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits a little until the server has nothing left to do, where the environment says who asks: the
+/// line that is pasted next then finds what this one began.
+async fn settle(work: &str) {
+    let Ok(token) = std::env::var("TIDEGATE_TOKEN") else { return };
+    let server = std::env::var("TIDEGATE_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".into());
+    let client = Client::new(&server, &token);
+    let started = Instant::now();
+    while started.elapsed() < LONGEST_WAIT {
+        let mut idle = true;
+        for state in ["pending", "working"] {
+            let path = format!("/api/v1/{work}?state={state}&limit=1");
+            match client.attempt(Method::GET, &path, None).await {
+                Ok(answer) if answer.is_success() => idle &= answer.json["data"] == json!([]),
+                // Whoever may not look cannot wait either.
+                Ok(_) | Err(_) => return,
+            }
+        }
+        if idle {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn is_answer(message: &Value) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::{check, demo, tools};
 use anyhow::{Context, bail};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -62,6 +63,8 @@ pub(crate) struct Demo {
     pub(crate) _slack: Slack,
     /// The administrator's token, on the first start only.
     pub(crate) token: Option<String>,
+    /// The number that the next ticket gets.
+    pub(crate) next_ticket: i64,
 }
 
 /// One printed line.
@@ -72,8 +75,6 @@ pub(crate) struct Line {
     pub(crate) command: String,
     /// Whether its output shows that it worked.
     pub(crate) shows: fn(&str) -> bool,
-    /// True when it only looks, so that it may be asked until the work behind it is done.
-    pub(crate) looks: bool,
 }
 
 /// Builds, then runs the demo until it is told to stop, or checks it.
@@ -116,7 +117,7 @@ impl Place {
             .with_context(|| format!("creating {}", self.data.display()))?;
         let slack = Slack::start_at(self.provider).await?;
         let component = std::fs::read(places::component(places::SLACK)?)?;
-        let (server, connection, token) = match known {
+        let (server, connection, token, next_ticket) = match known {
             None => {
                 let created = self.create_account()?;
                 let token =
@@ -125,27 +126,28 @@ impl Place {
                 let admin = Client::new(server.url(), token);
                 install(&admin, places::SLACK).await?;
                 let (connection, _) = connect_slack(&admin, &slack.api_url()).await?;
-                (server, connection, Some(token.to_owned()))
+                (server, connection, Some(token.to_owned()), 1)
             }
             Some(bytes) => {
                 let known: Value = serde_json::from_slice(&bytes)
                     .with_context(|| format!("{} is damaged", note.display()))?;
+                let connection = known["connection"].as_i64().context("the demo's connection")?;
                 let server = self.serve().await?;
-                if std::fs::read(self.data.join(UPLOADED)).ok().as_ref() != Some(&component) {
-                    self.upload_again(&server).await?;
-                }
-                (server, known["connection"].as_i64().context("the demo's connection")?, None)
+                let changed =
+                    std::fs::read(self.data.join(UPLOADED)).ok().as_ref() != Some(&component);
+                let next_ticket = self.go_on(&server, connection, &slack, changed).await?;
+                (server, connection, None, next_ticket)
             }
         };
         let webhook = format!("{}/api/webhooks/integrations/slack/{connection}", server.url());
         slack.point_at(&webhook);
         std::fs::write(self.data.join(UPLOADED), component)?;
         std::fs::write(&note, json!({"connection": connection}).to_string())?;
-        Ok(Demo { server, _slack: slack, token })
+        Ok(Demo { server, _slack: slack, token, next_ticket })
     }
 
     /// The lines to paste, in their order.
-    pub(crate) fn lines(&self) -> anyhow::Result<Vec<Line>> {
+    pub(crate) fn lines(&self, ticket: i64) -> anyhow::Result<Vec<Line>> {
         let tidegate = shown(&places::binary()?);
         let provider = if self.provider.to_string() == demo::PROVIDER {
             String::new()
@@ -157,11 +159,10 @@ impl Place {
                 about: "A customer writes: the small Slack signs a webhook and delivers it",
                 command: format!("cargo xtask demo say{provider} \"The printer is on fire\""),
                 shows: |output| output.lines().any(|line| line == "HTTP 200"),
-                looks: false,
             },
             Line {
                 about: "The ticket, with its card",
-                command: format!("{tidegate} api /tickets/1"),
+                command: format!("{tidegate} api /tickets/{ticket}"),
                 shows: |output| {
                     let ticket = json_of(output);
                     let some = |name: &str| {
@@ -169,29 +170,25 @@ impl Place {
                     };
                     some("badges") || some("chips")
                 },
-                looks: true,
             },
             Line {
                 about: "Its messages",
-                command: format!("{tidegate} api /tickets/1/messages"),
+                command: format!("{tidegate} api /tickets/{ticket}/messages"),
                 shows: |output| {
                     json_of(output)["data"][0]["body"]["text"] == "The printer is on fire"
                 },
-                looks: true,
             },
             Line {
                 about: "You reply",
                 command: format!(
-                    "{tidegate} api POST /tickets/1/messages --data '{{\"body\":\"On my way\"}}'"
+                    "{tidegate} api POST /tickets/{ticket}/messages --data '{{\"body\":\"On my way\"}}'"
                 ),
                 shows: |output| json_of(output)["direction"] == "outgoing",
-                looks: false,
             },
             Line {
                 about: "The reply arrived at the provider",
                 command: format!("cargo xtask demo seen{provider}"),
                 shows: |output| output.contains("On my way"),
-                looks: true,
             },
         ])
     }
@@ -224,12 +221,13 @@ impl Place {
         for export in self.exports(Some(token)) {
             println!("{export}");
         }
-        for line in self.lines()? {
+        for line in self.lines(demo.next_ticket)? {
             println!("\n# {}\n{}", line.about, line.command);
         }
         println!(
-            "\nThe same over HTTP: curl -H \"Authorization: Bearer $TIDEGATE_TOKEN\" {}/api/v1/tickets/1",
-            demo.server.url()
+            "\nThe same over HTTP: curl -H \"Authorization: Bearer $TIDEGATE_TOKEN\" {}/api/v1/tickets/{}",
+            demo.server.url(),
+            demo.next_ticket
         );
         println!("Ctrl-C stops the server and the small Slack.");
         Ok(())
@@ -261,31 +259,48 @@ impl Place {
         self.json_from(&arguments)
     }
 
-    /// Uploads the component with a token that is revoked at once.
-    async fn upload_again(&self, server: &Server) -> anyhow::Result<()> {
-        let created = self.json_from(&[
-            "token",
-            "create",
-            "--account",
-            "1",
-            "--email",
-            ADMINISTRATOR,
-            "--operator",
-            "--label",
-            "cargo xtask up",
-            "--json",
-        ])?;
+    /// What a later start has to do, with a token that is revoked at once: the answer is the number
+    /// of the next ticket.
+    async fn go_on(
+        &self,
+        server: &Server,
+        connection: i64,
+        slack: &Slack,
+        changed: bool,
+    ) -> anyhow::Result<i64> {
+        let mut arguments = vec!["token", "create", "--account", "1", "--email", ADMINISTRATOR];
+        arguments.extend(["--operator", "--label", "cargo xtask up", "--json"]);
+        let created = self.json_from(&arguments)?;
         let token = created["token"].as_str().context("no token was created")?;
         let admin = Client::new(server.url(), token);
-        let who = admin.attempt(reqwest::Method::GET, "/api/v1/whoami", None).await?.accepted()?;
-        let uploaded = install(&admin, places::SLACK).await;
+        let who = admin.attempt(Method::GET, "/api/v1/whoami", None).await?.accepted()?;
+        let outcome = Self::go_on_as(&admin, connection, slack, changed).await;
         let mut revoke = self.tidegate()?;
         revoke.args(["token", "revoke", &who["token"]["id"].to_string()]);
         revoke.stdin(Stdio::null()).stdout(Stdio::null());
         let revoked = revoke.status()?.success();
-        uploaded?;
-        anyhow::ensure!(revoked, "the token that uploaded the plugin could not be revoked");
-        Ok(())
+        anyhow::ensure!(revoked, "the token that this start used could not be revoked");
+        outcome
+    }
+
+    async fn go_on_as(
+        admin: &Client,
+        connection: i64,
+        slack: &Slack,
+        changed: bool,
+    ) -> anyhow::Result<i64> {
+        if changed {
+            install(admin, places::SLACK).await?;
+        }
+        let path = format!("/api/v1/connections/{connection}");
+        let known = admin.attempt(Method::GET, &path, None).await?.accepted()?;
+        if known["settings"]["api_url"] != slack.api_url() {
+            let moved = json!({"settings": {"api_url": slack.api_url()}, "grants": "requested"});
+            admin.attempt(Method::PATCH, &path, Some(&moved)).await?.accepted()?;
+        }
+        let tickets = admin.list_all("/api/v1/tickets").await;
+        let last = tickets.iter().filter_map(|ticket| ticket["number"].as_i64()).max();
+        Ok(last.unwrap_or(0) + 1)
     }
 
     fn json_from(&self, arguments: &[&str]) -> anyhow::Result<Value> {
