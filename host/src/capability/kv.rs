@@ -61,6 +61,9 @@ pub async fn get(
         }));
     }
     let now = context.received_at.unwrap_or_else(clock::now);
+    if let Some(known) = context.services.memory.kv_known(scope, &key, now) {
+        return Ok(Ok(known));
+    }
     context.on_host(move |memory| async move { memory.kv_get(scope, key, now).await }).await.map(Ok)
 }
 

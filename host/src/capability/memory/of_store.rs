@@ -24,6 +24,10 @@ fn scope_of(scope: KvScope) -> kv::KvScope {
 }
 
 impl Memory for Store {
+    fn kv_known(&self, scope: KvScope, key: &str, now: UnixMs) -> Option<Option<Vec<u8>>> {
+        Self::kv_known(self, scope_of(scope), key, now)
+    }
+
     fn kv_get(
         &self,
         scope: KvScope,

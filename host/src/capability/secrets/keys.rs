@@ -2,8 +2,8 @@
 
 use super::{Algorithm, Denied, Encoding, Hash, SecretText};
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
