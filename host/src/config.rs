@@ -61,12 +61,7 @@ pub struct Key {
     pub help: &'static str,
 }
 
-const fn key(
-    name: &'static str,
-    expect: Expect,
-    default: &'static str,
-    help: &'static str,
-) -> Key {
+const fn key(name: &'static str, expect: Expect, default: &'static str, help: &'static str) -> Key {
     Key { name, expect, default, help }
 }
 
@@ -77,28 +72,113 @@ const MIB: i64 = 1 << 20;
 /// Every key.
 pub const KEYS: &[Key] = &[
     key("listen", Expect::Address, DEFAULT_LISTEN, "where the server listens"),
-    key("public_url", Expect::Url, "http:// and the listen address", "the server as providers see it"),
+    key(
+        "public_url",
+        Expect::Url,
+        "http:// and the listen address",
+        "the server as providers see it",
+    ),
     key("data_dir", Expect::Text, "./data", "the server's own directory"),
-    key("database.url", Expect::DatabaseUrl, "a SQLite file in data_dir", "where everything is kept"),
+    key(
+        "database.url",
+        Expect::DatabaseUrl,
+        "a SQLite file in data_dir",
+        "where everything is kept",
+    ),
     key("database.connections", Expect::Number(1, 200), "8", "connections to the database"),
-    key("allow_loopback_providers", Expect::Switch, "false", "plugins may reach this machine over http; for tests and demos"),
-    key("log.format", Expect::Word(&["auto", "text", "json"]), "auto", "auto is text on a terminal, else JSON"),
+    key(
+        "allow_loopback_providers",
+        Expect::Switch,
+        "false",
+        "plugins may reach this machine over http; for tests and demos",
+    ),
+    key(
+        "log.format",
+        Expect::Word(&["auto", "text", "json"]),
+        "auto",
+        "auto is text on a terminal, else JSON",
+    ),
     key("log.filter", Expect::Text, "info,sqlx=warn", "which log lines are written"),
-    key("intake.body_limit_bytes", Expect::Number(1_024, 1_024 * MIB), "8388608", "largest webhook"),
-    key("intake.max_backlog", Expect::Number(1, 100_000_000), "50000", "webhooks that may wait before new ones get 503"),
-    key("intake.retry_ms", Expect::Waits, "[1000, 5000, 30000, 120000, 600000]", "waits between tries of a webhook"),
-    key("intake.keep_done_ms", Expect::Number(0, YEAR_MS), "259200000", "how long finished webhooks are kept"),
-    key("intake.keep_dead_ms", Expect::Number(0, YEAR_MS), "2592000000", "how long dead letters are kept"),
-    key("delivery.retry_ms", Expect::Waits, "[1000, 5000, 30000, 120000, 600000, 1800000, 7200000]", "waits between tries of a reply"),
-    key("attachment.retry_ms", Expect::Waits, "[1000, 5000, 30000, 120000, 600000]", "waits between tries of a file"),
-    key("lease_ms", Expect::Number(500, 3_600_000), "60000", "how long claimed work belongs to one host"),
-    key("poll_ms", Expect::Number(10, 60_000), "250", "how often work is looked for without being woken"),
-    key("shutdown_grace_ms", Expect::Number(0, 600_000), "25000", "how long work under way may take at the end"),
-    key("work_at_once", Expect::Number(1, 1_000), "16", "pieces of work that each step does at the same time"),
+    key(
+        "intake.body_limit_bytes",
+        Expect::Number(1_024, 1_024 * MIB),
+        "8388608",
+        "largest webhook",
+    ),
+    key(
+        "intake.max_backlog",
+        Expect::Number(1, 100_000_000),
+        "50000",
+        "webhooks that may wait before new ones get 503",
+    ),
+    key(
+        "intake.retry_ms",
+        Expect::Waits,
+        "[1000, 5000, 30000, 120000, 600000]",
+        "waits between tries of a webhook",
+    ),
+    key(
+        "intake.keep_done_ms",
+        Expect::Number(0, YEAR_MS),
+        "259200000",
+        "how long finished webhooks are kept",
+    ),
+    key(
+        "intake.keep_dead_ms",
+        Expect::Number(0, YEAR_MS),
+        "2592000000",
+        "how long dead letters are kept",
+    ),
+    key(
+        "delivery.retry_ms",
+        Expect::Waits,
+        "[1000, 5000, 30000, 120000, 600000, 1800000, 7200000]",
+        "waits between tries of a reply",
+    ),
+    key(
+        "attachment.retry_ms",
+        Expect::Waits,
+        "[1000, 5000, 30000, 120000, 600000]",
+        "waits between tries of a file",
+    ),
+    key(
+        "lease_ms",
+        Expect::Number(500, 3_600_000),
+        "60000",
+        "how long claimed work belongs to one host",
+    ),
+    key(
+        "poll_ms",
+        Expect::Number(10, 60_000),
+        "250",
+        "how often work is looked for without being woken",
+    ),
+    key(
+        "shutdown_grace_ms",
+        Expect::Number(0, 600_000),
+        "25000",
+        "how long work under way may take at the end",
+    ),
+    key(
+        "work_at_once",
+        Expect::Number(1, 1_000),
+        "16",
+        "pieces of work that each step does at the same time",
+    ),
     key("plugin.max_bytes", Expect::Number(1_024, 256 * MIB), "33554432", "largest component"),
-    key("plugin.guest_threads", Expect::Number(1, 256), "the number of cores", "threads that plugins run on"),
+    key(
+        "plugin.guest_threads",
+        Expect::Number(1, 256),
+        "the number of cores",
+        "threads that plugins run on",
+    ),
     key("plugin.instances", Expect::Number(1, 1_000), "64", "plugin calls at the same time"),
-    key("plugin.calls_per_connection", Expect::Number(1, 1_000), "8", "calls of one connection at the same time"),
+    key(
+        "plugin.calls_per_connection",
+        Expect::Number(1, 1_000),
+        "8",
+        "calls of one connection at the same time",
+    ),
 ];
 
 /// How logs are written.
@@ -249,11 +329,7 @@ const OTHER_VARIABLES: &[&str] = &["TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_C
 const OTHER_PREFIXES: &[&str] =
     &["TIDEGATE_TEST_", "TIDEGATE_BIN", "TIDEGATE_COMPONENTS", "TIDEGATE_BENCH_"];
 
-fn read_file(
-    path: &Path,
-    found: &mut BTreeMap<&'static str, Found>,
-    mistakes: &mut Vec<Mistake>,
-) {
+fn read_file(path: &Path, found: &mut BTreeMap<&'static str, Found>, mistakes: &mut Vec<Mistake>) {
     let place = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -288,7 +364,10 @@ fn walk(
         {
             walk(file, &full, inner, found, mistakes);
         } else {
-            mistakes.push(Mistake { place, text: unknown("key", &full, KEYS.iter().map(|k| k.name.to_owned())) });
+            mistakes.push(Mistake {
+                place,
+                text: unknown("key", &full, KEYS.iter().map(|k| k.name.to_owned())),
+            });
         }
     }
 }
@@ -371,8 +450,7 @@ struct Take {
 impl Take {
     fn config(&mut self) -> Config {
         let data_dir = PathBuf::from(self.text("data_dir").unwrap_or_else(|| "./data".to_owned()));
-        let database_url =
-            self.text("database.url").unwrap_or_else(|| sqlite_url(&data_dir));
+        let database_url = self.text("database.url").unwrap_or_else(|| sqlite_url(&data_dir));
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Config {
             listen: self.address("listen"),
@@ -443,8 +521,7 @@ impl Take {
     }
 
     fn waits(&mut self, name: &'static str) -> Vec<i64> {
-        let value =
-            self.value(name).unwrap_or_else(|| from_text(Expect::Waits, default_of(name)));
+        let value = self.value(name).unwrap_or_else(|| from_text(Expect::Waits, default_of(name)));
         let waits = value.as_array().into_iter().flatten();
         waits.filter_map(toml::Value::as_integer).collect()
     }
@@ -471,9 +548,9 @@ fn fits(expect: Expect, value: &toml::Value) -> bool {
         }
         Expect::Waits => value.as_array().is_some_and(|waits| {
             waits.len() <= 50
-                && waits.iter().all(|wait| {
-                    wait.as_integer().is_some_and(|wait| (0..=YEAR_MS).contains(&wait))
-                })
+                && waits
+                    .iter()
+                    .all(|wait| wait.as_integer().is_some_and(|wait| (0..=YEAR_MS).contains(&wait)))
         }),
         Expect::Word(words) => text.is_some_and(|text| words.contains(&text)),
     }
@@ -481,7 +558,11 @@ fn fits(expect: Expect, value: &toml::Value) -> bool {
 
 fn shown(value: &toml::Value) -> String {
     let text = value.to_string();
-    if text.chars().count() > 80 { format!("{}…", text.chars().take(80).collect::<String>()) } else { text }
+    if text.chars().count() > 80 {
+        format!("{}…", text.chars().take(80).collect::<String>())
+    } else {
+        text
+    }
 }
 
 /// A SQLite file inside the data directory.
@@ -515,14 +596,16 @@ mod tests {
     #[test]
     fn flags_go_over_the_environment_and_that_over_the_file() {
         let file = "lease_ms = 1000\npoll_ms = 20\n[intake]\nmax_backlog = 7\n";
-        let config = read(file, &[("TIDEGATE_LEASE_MS", "2000"), ("TIDEGATE_POLL_MS", "30")]).unwrap();
+        let config =
+            read(file, &[("TIDEGATE_LEASE_MS", "2000"), ("TIDEGATE_POLL_MS", "30")]).unwrap();
         assert_eq!((config.lease_ms, config.poll_ms, config.max_backlog), (2000, 99, 7));
         assert_eq!(config.intake_retry_ms, [1000, 5000, 30_000, 120_000, 600_000]);
     }
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let file = "lsten = \"x\"\nlease_ms = \"soon\"\n[intake]\nmax_backlog = 0\nretry_ms = [1, -2]\n";
+        let file =
+            "lsten = \"x\"\nlease_ms = \"soon\"\n[intake]\nmax_backlog = 0\nretry_ms = [1, -2]\n";
         let Mistakes(mistakes) =
             read(file, &[("TIDEGATE_LISTEN", "nowhere"), ("TIDEGATE_POLLMS", "1")]).unwrap_err();
         let told: Vec<String> =
@@ -530,6 +613,9 @@ mod tests {
         assert_eq!(mistakes.len(), 6, "{told:#?}");
         assert!(told.iter().any(|text| text.contains("did you mean listen?")), "{told:#?}");
         assert!(told.iter().any(|text| text.contains("TIDEGATE_POLL_MS?")), "{told:#?}");
-        assert!(told.iter().any(|text| text.contains("from 500 to 3600000, found \"soon\"")), "{told:#?}");
+        assert!(
+            told.iter().any(|text| text.contains("from 500 to 3600000, found \"soon\"")),
+            "{told:#?}"
+        );
     }
 }

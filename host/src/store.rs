@@ -162,6 +162,7 @@ struct Inner {
     writer: Writer,
     blobs: Blobs,
     seal: Seal,
+    kv: kv::KvCache,
     wakes: Wakes,
     /// Grows whenever events were committed in this process.
     events: watch::Sender<u64>,
@@ -198,6 +199,7 @@ impl Store {
                 writer,
                 blobs,
                 seal,
+                kv: kv::KvCache::new(dialect),
                 wakes: Wakes::default(),
                 events: watch::Sender::new(0),
             }),
@@ -272,6 +274,12 @@ impl Store {
 }
 
 impl Inner {
+    /// What follows a commit: memories of the old state are dropped, waiting steps are woken.
+    fn committed(&self, tx: &Tx) {
+        self.kv.forget(&tx.kv);
+        self.ring(&tx.wakes, !tx.events.is_empty());
+    }
+
     fn ring(&self, wakes: &[Wake], events: bool) {
         for wake in wakes {
             match wake {
@@ -298,6 +306,8 @@ pub struct Tx {
     dialect: Dialect,
     events: Vec<PendingEvent>,
     wakes: Vec<Wake>,
+    /// Keys of scratch memory that were written.
+    kv: Vec<(kv::KvScope, String)>,
 }
 
 impl std::fmt::Debug for Tx {

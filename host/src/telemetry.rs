@@ -12,8 +12,7 @@ pub fn start(format: LogFormat, filter: &str) {
         LogFormat::Json => true,
     };
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error says that logging was started before, as tests in one process do.
     let _ = if json {
         builder.json().flatten_event(true).try_init()

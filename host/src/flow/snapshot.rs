@@ -6,7 +6,7 @@
 use super::Flow;
 use crate::capability::context::{Allowance, InboxView};
 use crate::capability::grant::{Grant, Grants};
-use crate::capability::secrets::Secrets;
+use crate::capability::secrets::{SecretText, Secrets};
 use crate::capability::settings::Settings;
 use crate::plugin::{Connection, Inbox, Release, Snapshot, settings_with_defaults};
 use crate::store::connection::FullConnection;
@@ -96,7 +96,7 @@ fn connection(
         .and_then(|release| release.integration.as_ref())
         .map_or(&[][..], |integration| &integration.settings);
     let settings = effective(sections, &row.settings, "connection", row.id.0);
-    let grants = grants
+    let grants: Grants = grants
         .iter()
         .filter_map(|(capability, scope)| match Grant::parse(*capability, scope) {
             Ok(grant) => Some(grant),
@@ -109,9 +109,11 @@ fn connection(
     let allowance = Allowance {
         account: row.account,
         connection: row.id,
-        grants: Grants::new(grants, &settings),
+        grants,
         settings,
-        secrets: Secrets::from_stored(secrets),
+        secrets: Secrets::new(
+            secrets.into_iter().map(|(name, value)| (name, vec![SecretText::new(value)])),
+        ),
     };
     Connection::new(Arc::new(allowance), row.integration, row.enabled, verified, release, calls)
 }

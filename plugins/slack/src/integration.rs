@@ -123,7 +123,7 @@ fn requests() -> Vec<CapabilityRequest> {
         CapabilityRequest::http("{api_url}", "To send replies and to look up who people are."),
         CapabilityRequest::http(FILES, "To download files that people share."),
         CapabilityRequest::kv(4 << 20, "To remember people's names for a day."),
-        CapabilityRequest::blobs(1 << 30, "To keep files that people share."),
+        CapabilityRequest::blobs(256 << 20, "To keep files that people share."),
     ]
 }
 
