@@ -69,6 +69,7 @@ CREATE TABLE plugin (
     digest TEXT NOT NULL,
     channel_key TEXT UNIQUE,
     integration_key TEXT UNIQUE,
+    hold_unverified BIGINT NOT NULL DEFAULT 0 CHECK (hold_unverified IN (0, 1)),
     activated_at BIGINT NOT NULL,
     PRIMARY KEY (publisher, name)
 );

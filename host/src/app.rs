@@ -3,7 +3,6 @@
 
 use crate::capability::HostLimits;
 use crate::capability::context::Services;
-use crate::cli;
 use crate::config::Config;
 use crate::domain::exchange::UnixMs;
 use crate::domain::retry::Schedule;
@@ -13,7 +12,7 @@ use crate::outgoing::{self, Policy};
 use crate::plugin::{Registry, Sandbox, SandboxConfig, Snapshot};
 use crate::store::dialect::{self, Dialect};
 use crate::store::lease::Kind;
-use crate::store::Store;
+use crate::store::{Location, Store};
 use anyhow::{Context, bail};
 use std::fs::File;
 use std::sync::Arc;
@@ -28,9 +27,9 @@ use tokio_util::task::TaskTracker;
 /// # Errors
 /// Something could not be started.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    cli::make_data_dir(&config)?;
+    make_data_dir(&config)?;
     let _lock = lock(&config)?;
-    let location = cli::location(&config);
+    let location = location(&config);
     let applied = dialect::migrate(&location).await?;
     if applied > 0 {
         tracing::info!(applied, "database migrated");
@@ -146,4 +145,24 @@ async fn asked_to_stop() -> anyhow::Result<()> {
         result = tokio::signal::ctrl_c() => result?,
     }
     Ok(())
+}
+
+/// Where this configuration keeps everything.
+pub(crate) fn location(config: &Config) -> Location {
+    Location {
+        database_url: config.database_url.clone(),
+        data_dir: config.data_dir.clone(),
+        connections: config.connections,
+    }
+}
+
+/// Makes the data directory, for its owner only.
+pub(crate) fn make_data_dir(config: &Config) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(&config.data_dir)
+        .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))
 }

@@ -6,10 +6,11 @@ mod doctor;
 mod plugin;
 mod token;
 
+use crate::app::{location, make_data_dir};
 use crate::clock;
 use crate::config::{Config, Flags};
 use crate::domain::id::IntakeId;
-use crate::store::{Location, Store, StoreError, dialect};
+use crate::store::{Store, StoreError, dialect};
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -138,26 +139,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("the threads of the server could not be started")
-}
-
-/// Where this configuration keeps everything.
-pub(crate) fn location(config: &Config) -> Location {
-    Location {
-        database_url: config.database_url.clone(),
-        data_dir: config.data_dir.clone(),
-        connections: config.connections,
-    }
-}
-
-/// Makes the data directory, for its owner only.
-pub(crate) fn make_data_dir(config: &Config) -> anyhow::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(&config.data_dir)
-        .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))
 }
 
 /// Opens the store, bringing the database up to date before.

@@ -13,5 +13,6 @@ mod client;
 
 pub use address::{Forbidden, Policy, check_url};
 pub use client::{
-    BlobStream, Client, ClientError, Request, SendError, TakenResponse, body_of, install_crypto,
+    BlobStream, Body, Client, ClientError, Request, SendError, TakenResponse, body_of,
+    install_crypto,
 };

@@ -90,7 +90,7 @@ async fn database(config: &Config) -> Finding {
         return Good("database SQLite: not there yet; `tidegate serve` makes it".to_owned());
     }
     let look = async {
-        let store = Store::open(&super::location(config)).await?;
+        let store = Store::open(&crate::app::location(config)).await?;
         let result = store.ping().await;
         let backlog = store.intake_backlog().await;
         store.close().await;

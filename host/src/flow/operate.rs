@@ -98,6 +98,7 @@ pub async fn install(flow: &Flow, bytes: Vec<u8>) -> Result<(Arc<Release>, bool)
         size: release.size,
         channel_key: release.channel.as_ref().map(|channel| channel.key.clone()),
         integration_key: release.integration.as_ref().map(|integration| integration.key.clone()),
+        hold_unverified: release.integration.as_ref().is_some_and(|it| it.hold_unverified),
     };
     // Content without a row that names it is harmless; a row without its content is not.
     flow.store.put_content(bytes).await?;

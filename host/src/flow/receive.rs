@@ -100,11 +100,7 @@ async fn hold(
     error: &CallError,
 ) -> Received {
     let unavailable = Received::Unavailable { retry_after_s: COME_AGAIN_S };
-    let wants = connection
-        .release
-        .as_ref()
-        .and_then(|release| release.integration.as_ref())
-        .is_some_and(|integration| integration.hold_unverified);
+    let wants = connection.hold_unverified;
     tracing::warn!(connection = connection.id.0, source, %error, wants, "webhook not verified");
     if !wants || request.method != "POST" || !connection.was_verified() {
         return unavailable;

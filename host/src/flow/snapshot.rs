@@ -26,7 +26,8 @@ pub async fn rebuild(flow: &Flow) -> Result<(), StoreError> {
     let _one_at_a_time = flow.rebuilding.lock().await;
     // Read first: rows that change while they are read make a generation of their own.
     let generation = flow.store.generation().await?;
-    let releases = load_releases(flow).await?;
+    let active = flow.store.active_plugins().await?;
+    let releases = load_releases(flow, &active).await?;
     let by_channel: HashMap<&str, &Arc<Release>> = releases
         .iter()
         .filter_map(|release| Some((release.channel.as_ref()?.key.as_str(), release)))
@@ -45,7 +46,11 @@ pub async fn rebuild(flow: &Flow) -> Result<(), StoreError> {
             let release = by_integration.get(full.row.integration.as_str()).copied().cloned();
             let verified = full.row.verified_at.is_some()
                 || before.connection(full.row.id).is_some_and(|known| known.was_verified());
-            connection(full, release, verified, flow.tuning.calls_per_connection)
+            let hold = active.iter().any(|plugin| {
+                plugin.hold_unverified
+                    && plugin.integration_key.as_ref() == Some(&full.row.integration)
+            });
+            connection(full, release, hold, verified, flow.tuning.calls_per_connection)
         })
         .collect();
     let inboxes = flow
@@ -62,15 +67,18 @@ pub async fn rebuild(flow: &Flow) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn load_releases(flow: &Flow) -> Result<Vec<Arc<Release>>, StoreError> {
+async fn load_releases(
+    flow: &Flow,
+    active: &[ActivePlugin],
+) -> Result<Vec<Arc<Release>>, StoreError> {
     let before = flow.registry.current();
     let mut releases = Vec::new();
-    for ActivePlugin { digest, publisher, name, .. } in flow.store.active_plugins().await? {
-        if let Some(known) = before.release(&digest) {
+    for ActivePlugin { digest, publisher, name, .. } in active {
+        if let Some(known) = before.release(digest) {
             releases.push(Arc::clone(known));
             continue;
         }
-        let Some(bytes) = flow.store.get_content(&digest, 0, u64::MAX >> 1).await? else {
+        let Some(bytes) = flow.store.get_content(digest, 0, u64::MAX >> 1).await? else {
             tracing::error!(digest, "plugin {publisher}/{name} is left out: its bytes are gone");
             continue;
         };
@@ -87,6 +95,7 @@ async fn load_releases(flow: &Flow) -> Result<Vec<Arc<Release>>, StoreError> {
 fn connection(
     full: FullConnection,
     release: Option<Arc<Release>>,
+    hold: bool,
     verified: bool,
     calls: usize,
 ) -> Arc<Connection> {
@@ -115,7 +124,7 @@ fn connection(
             secrets.into_iter().map(|(name, value)| (name, vec![SecretText::new(value)])),
         ),
     };
-    Connection::new(Arc::new(allowance), row.integration, row.enabled, verified, release, calls)
+    Connection::new(Arc::new(allowance), row.integration, row.enabled, hold, verified, release, calls)
 }
 
 fn inbox(row: InboxRow, release: Option<Arc<Release>>) -> Arc<Inbox> {

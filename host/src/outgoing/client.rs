@@ -53,7 +53,7 @@ pub struct Request {
     /// Headers.
     pub headers: HeaderMap,
     /// The body.
-    pub body: reqwest::Body,
+    pub body: Body,
     /// For everything, from the name to the last byte.
     pub timeout: Duration,
     /// Most bytes of the response body.
@@ -237,11 +237,14 @@ impl Resolve for CheckedResolver {
     }
 }
 
+/// The body of a request.
+pub type Body = reqwest::Body;
+
 /// Bytes of a blob as they are streamed into a request.
 pub type BlobStream = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
 /// A body of pieces that are streamed one after another.
-pub fn body_of(pieces: Vec<BlobStream>) -> reqwest::Body {
+pub fn body_of(pieces: Vec<BlobStream>) -> Body {
     reqwest::Body::wrap_stream(futures_util::stream::iter(pieces).flatten())
 }
 

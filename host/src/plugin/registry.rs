@@ -22,6 +22,8 @@ pub struct Connection {
     pub enabled: bool,
     /// The release that provides the integration.
     pub release: Option<Arc<Release>>,
+    /// Requests that cannot be verified are held.
+    pub hold_unverified: bool,
     /// Settings, secrets and grants.
     pub allowance: Arc<Allowance>,
     verified: AtomicBool,
@@ -29,12 +31,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection; `verified` when a request of it was found genuine before, `calls` at the same
+    /// A connection; `hold` when its integration wants requests to be held, `verified` when a request of it was found genuine before, `calls` at the same
     /// time.
     pub fn new(
         allowance: Arc<Allowance>,
         integration: String,
         enabled: bool,
+        hold_unverified: bool,
         verified: bool,
         release: Option<Arc<Release>>,
         calls: usize,
@@ -44,6 +47,7 @@ impl Connection {
             id: allowance.connection,
             integration,
             enabled,
+            hold_unverified,
             release,
             allowance,
             verified: AtomicBool::new(verified),

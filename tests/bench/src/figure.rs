@@ -132,6 +132,10 @@ impl fmt::Display for Report {
             )?;
         }
         let runs = self.figures.iter().map(|figure| figure.runs.len()).min().unwrap_or(0);
-        writeln!(f, "Medians of {runs} runs or more{}.", if self.smoke { ", too short to mean anything" } else { "" })
+        writeln!(
+            f,
+            "Medians of {runs} runs or more{}.",
+            if self.smoke { ", too short to mean anything" } else { "" }
+        )
     }
 }

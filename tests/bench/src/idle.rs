@@ -28,7 +28,10 @@ pub(crate) async fn measure(effort: Effort) -> anyhow::Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: "resident memory after a restart from cache, idle",
         unit: "MB",
-        beside: format!("{:.0} MB before, having compiled the plugin", crate::figure::median(&fresh)),
+        beside: format!(
+            "{:.0} MB before, having compiled the plugin",
+            crate::figure::median(&fresh)
+        ),
         runs,
         target: Target::AtMost(100.0),
     }])

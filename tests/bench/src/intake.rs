@@ -43,7 +43,8 @@ async fn run(effort: Effort) -> anyhow::Result<Load> {
         sending.spawn(async move {
             let body = envelope.bytes();
             let mut request = http.post(&url);
-            for (name, value) in slack::signed_headers(tidegate_tests::desk::SIGNING_SECRET, &body) {
+            for (name, value) in slack::signed_headers(tidegate_tests::desk::SIGNING_SECRET, &body)
+            {
                 request = request.header(name, value);
             }
             match request.body(body).send().await {

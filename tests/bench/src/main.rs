@@ -5,8 +5,8 @@
 //! shows that the figures can still be measured.
 
 mod figure;
-mod intake;
 mod idle;
+mod intake;
 mod sandbox;
 
 use anyhow::bail;
@@ -15,7 +15,10 @@ use figure::{Figure, Report};
 
 /// Measure Tidegate's figures
 #[derive(Debug, Parser)]
-#[command(name = "bench", after_help = "Names: sandbox, intake, idle. Without one, all are measured.")]
+#[command(
+    name = "bench",
+    after_help = "Names: sandbox, intake, idle. Without one, all are measured."
+)]
 struct Arguments {
     /// Only this group of figures
     name: Option<String>,

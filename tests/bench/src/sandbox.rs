@@ -115,9 +115,8 @@ async fn stage() -> anyhow::Result<Stage> {
         .collect();
     let settings = settings_with_defaults(&integration.settings, &BTreeMap::new())
         .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    let secret = |name: &str, value: &str| {
-        (name.to_owned(), vec![SecretText::new(value.to_owned())])
-    };
+    let secret =
+        |name: &str, value: &str| (name.to_owned(), vec![SecretText::new(value.to_owned())]);
     let allowance = Allowance {
         account,
         connection: id,
@@ -130,18 +129,13 @@ async fn stage() -> anyhow::Result<Stage> {
         "slack".to_owned(),
         true,
         true,
+        true,
         Some(Arc::clone(&release)),
         8,
     );
     let view = Arc::new(InboxView { id: InboxId(1), settings: Default::default() });
-    let inbox = Inbox::new(
-        account,
-        InboxId(1),
-        id,
-        "slack".to_owned(),
-        Some(Arc::clone(&release)),
-        view,
-    );
+    let inbox =
+        Inbox::new(account, InboxId(1), id, "slack".to_owned(), Some(Arc::clone(&release)), view);
     let body = event();
     let request = HttpRequest {
         method: "POST".to_owned(),
@@ -160,10 +154,8 @@ async fn sandboxed(stage: &Stage) -> anyhow::Result<()> {
     if !matches!(verdict, Verdict::Accepted { .. }) {
         bail!("the sandboxed plugin did not accept: {verdict:?}");
     }
-    let called = stage
-        .sandbox
-        .ingest(&stage.connection, Some(&stage.inbox), stage.request.clone())
-        .await?;
+    let called =
+        stage.sandbox.ingest(&stage.connection, Some(&stage.inbox), stage.request.clone()).await?;
     let found = called.value.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
     match found.as_slice() {
         [only] if only.outcome.as_ref().is_ok_and(|commands| commands.len() == 1) => Ok(()),
@@ -178,7 +170,8 @@ fn in_process(request: &tidegate_sdk::HttpRequest) -> anyhow::Result<()> {
         bail!("the native plugin refused");
     }
     black_box(verdict).ok();
-    let events = Slack::parse(black_box(request)).map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+    let events =
+        Slack::parse(black_box(request)).map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
     let mut commands = 0;
     for event in events {
         if let ProviderEvent::Inbound(event) = event {

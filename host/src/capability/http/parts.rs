@@ -3,7 +3,7 @@
 use super::{Denied, Form, Part, Stop, not_granted};
 use crate::capability::blobs;
 use crate::capability::context::CallContext;
-use crate::outgoing::{BlobStream, body_of};
+use crate::outgoing::{BlobStream, Body, body_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -49,11 +49,7 @@ pub(super) fn text(context: &CallContext, url: &Url, parts: &[Part]) -> Result<S
 }
 
 /// The body: one piece of memory where there is no blob, a stream otherwise.
-pub(super) async fn body(
-    context: &CallContext,
-    url: &Url,
-    parts: &[Part],
-) -> Result<reqwest::Body, Stop> {
+pub(super) async fn body(context: &CallContext, url: &Url, parts: &[Part]) -> Result<Body, Stop> {
     let limit = context.services.limits.http_request_bytes;
     let mut size = 0_u64;
     let mut pieces: Vec<Result<Bytes, String>> = Vec::with_capacity(parts.len());
@@ -80,7 +76,7 @@ pub(super) async fn body(
     }
     if pieces.iter().all(Result::is_ok) {
         let whole: Vec<u8> = pieces.into_iter().flatten().flatten().collect();
-        return Ok(reqwest::Body::from(whole));
+        return Ok(Body::from(whole));
     }
     let streams = pieces
         .into_iter()
