@@ -10,8 +10,6 @@ pub(crate) enum Target {
     AtMost(f64),
     /// At least this.
     AtLeast(f64),
-    /// Nothing: it is there to be compared with.
-    None,
 }
 
 /// A figure: its runs, and what it has to reach.
@@ -42,11 +40,10 @@ impl Figure {
         self.runs.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    fn holds(&self) -> Option<bool> {
+    fn holds(&self) -> bool {
         match self.target {
-            Target::AtMost(bound) => Some(self.median() <= bound),
-            Target::AtLeast(bound) => Some(self.median() >= bound),
-            Target::None => None,
+            Target::AtMost(bound) => self.median() <= bound,
+            Target::AtLeast(bound) => self.median() >= bound,
         }
     }
 }
@@ -85,7 +82,7 @@ impl Report {
                     "runs": figure.runs.len(),
                     "beside": figure.beside,
                     "target": target(figure.target),
-                    "holds": if self.smoke { None } else { figure.holds() },
+                    "holds": if self.smoke { None } else { Some(figure.holds()) },
                 })
             })
             .collect();
@@ -101,7 +98,6 @@ fn target(target: Target) -> String {
     match target {
         Target::AtMost(bound) => format!("≤ {bound}"),
         Target::AtLeast(bound) => format!("≥ {bound}"),
-        Target::None => String::new(),
     }
 }
 
@@ -115,9 +111,8 @@ impl fmt::Display for Report {
         for figure in &self.figures {
             let holds = match figure.holds() {
                 _ if self.smoke => "",
-                None => "",
-                Some(true) => "yes",
-                Some(false) => "NO",
+                true => "yes",
+                false => "NO",
             };
             let range = format!("{:.2} … {:.2}", figure.least(), figure.most());
             writeln!(

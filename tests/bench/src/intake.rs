@@ -43,8 +43,7 @@ async fn run(effort: Effort) -> anyhow::Result<Load> {
         sending.spawn(async move {
             let body = envelope.bytes();
             let mut request = http.post(&url);
-            for (name, value) in slack::signed_headers(tidegate_tests::desk::SIGNING_SECRET, &body)
-            {
+            for (name, value) in slack::signed_headers(slack::SIGNING_SECRET, &body) {
                 request = request.header(name, value);
             }
             match request.body(body).send().await {
@@ -59,15 +58,14 @@ async fn run(effort: Effort) -> anyhow::Result<Load> {
         });
     }
     while sending.join_next().await.is_some() {}
-    let acknowledged_after = started.elapsed();
-    let waiting = desk.list_all("/api/v1/intakes?state=pending&limit=100").await.len();
+    let waiting = desk.admin.list_all("/api/v1/intakes?state=pending&limit=100").await.len();
     desk.all_worked().await;
     let worked_after = started.elapsed();
     let failed = failed.load(Ordering::Relaxed);
     if failed > 0 {
         bail!("{failed} of {total} webhooks were not acknowledged");
     }
-    let done = desk.list_all("/api/v1/tickets?limit=100").await.len();
+    let done = desk.admin.list_all("/api/v1/tickets?limit=100").await.len();
     if u64::try_from(done)? != total {
         bail!("{total} webhooks made {done} tickets; each should have made one");
     }
@@ -75,7 +73,6 @@ async fn run(effort: Effort) -> anyhow::Result<Load> {
     latencies.sort_by(f64::total_cmp);
     let at = latencies.len() * 99 / 100;
     let p99_ms = *latencies.get(at).context("no latencies")?;
-    drop(acknowledged_after);
     #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     Ok(Load {
         committed_each_second: total as f64 / worked_after.as_secs_f64(),
