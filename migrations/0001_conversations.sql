@@ -69,6 +69,7 @@ CREATE TABLE plugin (
     digest TEXT NOT NULL,
     channel_key TEXT UNIQUE,
     integration_key TEXT UNIQUE,
+    hold_unverified BIGINT NOT NULL DEFAULT 0 CHECK (hold_unverified IN (0, 1)),
     activated_at BIGINT NOT NULL,
     PRIMARY KEY (publisher, name)
 );
@@ -158,6 +159,7 @@ CREATE TABLE ticket (
     origin TEXT NOT NULL,
     thread_key TEXT,
     thread TEXT NOT NULL,
+    fields TEXT NOT NULL,
     preview TEXT NOT NULL,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -261,12 +263,14 @@ CREATE TABLE kv (
 CREATE INDEX kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL;
 
 -- The durable row of one raw incoming request. An empty lane is the whole connection. A held one
--- waits for a plugin that can verify it.
+-- waits for a plugin that can verify it; `fault_release` is the component that could not.
 CREATE TABLE intake (
     id {{id}},
     account_id BIGINT NOT NULL,
     connection_id BIGINT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'working', 'held', 'done', 'dead')),
+    verified BIGINT NOT NULL CHECK (verified IN (0, 1)),
+    fault_release TEXT,
     lane TEXT NOT NULL,
     request_id TEXT,
     source TEXT NOT NULL,

@@ -12,4 +12,7 @@ mod address;
 mod client;
 
 pub use address::{Forbidden, Policy, check_url};
-pub use client::{Client, ClientError, SendError, TakenResponse};
+pub use client::{
+    BlobStream, Body, Client, ClientError, Request, SendError, TakenResponse, body_of,
+    install_crypto,
+};

@@ -101,6 +101,11 @@ impl From<sqlx::Error> for StoreError {
         match code.as_ref() {
             // SQLITE_FULL; PostgreSQL's disk_full.
             "13" | "53100" => Self::Full(error.to_string()),
+            // PostgreSQL's serialization_failure and deadlock_detected.
+            "40001" | "40P01" => Self::Conflict("transaction"),
+            _ if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+                Self::Conflict("unique key")
+            }
             _ => Self::Database(error.to_string()),
         }
     }
@@ -157,6 +162,7 @@ struct Inner {
     writer: Writer,
     blobs: Blobs,
     seal: Seal,
+    kv: kv::KvCache,
     wakes: Wakes,
     /// Grows whenever events were committed in this process.
     events: watch::Sender<u64>,
@@ -193,6 +199,7 @@ impl Store {
                 writer,
                 blobs,
                 seal,
+                kv: kv::KvCache::new(dialect),
                 wakes: Wakes::default(),
                 events: watch::Sender::new(0),
             }),
@@ -267,6 +274,12 @@ impl Store {
 }
 
 impl Inner {
+    /// What follows a commit: memories of the old state are dropped, waiting steps are woken.
+    fn committed(&self, tx: &Tx) {
+        self.kv.forget(&tx.kv);
+        self.ring(&tx.wakes, !tx.events.is_empty());
+    }
+
     fn ring(&self, wakes: &[Wake], events: bool) {
         for wake in wakes {
             match wake {
@@ -293,6 +306,8 @@ pub struct Tx {
     dialect: Dialect,
     events: Vec<PendingEvent>,
     wakes: Vec<Wake>,
+    /// Keys of scratch memory that were written.
+    kv: Vec<(kv::KvScope, String)>,
 }
 
 impl std::fmt::Debug for Tx {

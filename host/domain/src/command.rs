@@ -5,6 +5,8 @@ use crate::id::{InboxId, MessageId, TicketNumber, UserId};
 use crate::message::MessageState;
 use crate::status::Category;
 use crate::ticket::Priority;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Receive {
     pub attachments: Vec<Attachment>,
     /// When the sender sent it.
     pub sent_at: Option<UnixMs>,
+    /// Values of the ticket's fields, by key.
+    pub fields: BTreeMap<String, Value>,
 }
 
 /// Which message a command is about.
@@ -98,6 +102,8 @@ pub struct TicketPatch {
     pub add_tags: Vec<String>,
     /// Tags to take away.
     pub remove_tags: Vec<String>,
+    /// Values of fields by key; null takes one away.
+    pub fields: BTreeMap<String, Value>,
 }
 
 /// A user as a command names them.

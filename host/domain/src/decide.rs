@@ -13,6 +13,8 @@ use crate::plugin::{Behavior, ReopenRule};
 use crate::status::{Category, Status};
 use crate::ticket::{StatusRef, Ticket, TicketKind, preview_of, tidy_tags};
 use crate::user::UserRef;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What the host knows when a command is judged. A command needs only some of it.
 #[derive(Clone, Debug, Default)]
@@ -170,6 +172,7 @@ pub fn decide(facts: &Facts, actor: &Actor, command: Command) -> Result<Change, 
                 channel: None,
                 origin: "api".to_owned(),
                 thread: crate::exchange::Thread::default(),
+                fields: BTreeMap::new(),
                 version: 1,
                 created_at: facts.now,
                 updated_at: facts.now,
@@ -243,12 +246,15 @@ fn receive_message(facts: &Facts, receive: Receive) -> Result<Change, Rejection>
             after.status = inbound_status(facts)?;
         }
         after.thread = kept_thread(receive.thread, before.thread.key.clone());
+        set_fields(&mut after.fields, receive.fields)?;
         after.preview = preview;
         after.last_message_at = Some(facts.now);
         after.last_incoming_at = Some(facts.now);
         touch(&mut after, facts.now);
         Changed::from(before.clone(), after)
     } else {
+        let mut fields = BTreeMap::new();
+        set_fields(&mut fields, receive.fields)?;
         let subject = receive.subject.as_deref().map(str::trim).filter(|text| !text.is_empty());
         Changed::new(Ticket {
             number: TicketNumber(0),
@@ -264,6 +270,7 @@ fn receive_message(facts: &Facts, receive: Receive) -> Result<Change, Rejection>
             channel: Some(inbox.channel.clone()),
             origin: inbox.channel.clone(),
             thread: kept_thread(receive.thread, None),
+            fields,
             preview,
             version: 1,
             created_at: facts.now,
@@ -353,6 +360,7 @@ fn update_ticket(facts: &Facts, patch: TicketPatch) -> Result<Change, Rejection>
     tags.extend(patch.add_tags);
     tags.retain(|tag| !patch.remove_tags.contains(tag));
     after.tags = checked_tags(tags)?;
+    set_fields(&mut after.fields, patch.fields)?;
     if after == *before {
         return Ok(Change::default());
     }
@@ -519,6 +527,24 @@ fn record_state(
         change.ticket = Some(Changed::from(before.clone(), after));
     }
     Ok(change)
+}
+
+/// Sets values of fields; null takes one away.
+fn set_fields(
+    fields: &mut BTreeMap<String, Value>,
+    values: BTreeMap<String, Value>,
+) -> Result<(), Rejection> {
+    for (key, value) in values {
+        if value.is_null() {
+            fields.remove(&key);
+        } else {
+            fields.insert(key, value);
+        }
+    }
+    if fields.len() > limits::FIELDS {
+        return Err(invalid("fields", format!("at most {} fields", limits::FIELDS), fields.len()));
+    }
+    Ok(())
 }
 
 fn checked_subject(subject: String) -> Result<String, Rejection> {

@@ -180,7 +180,7 @@ fn ticket_kinds(Changed { before, after }: &Changed<Ticket>) -> Vec<EventKind> {
     if before.tags != after.tags {
         kinds.push(EventKind::TicketTagUpdated);
     }
-    if !kinds.is_empty() || before.subject != after.subject {
+    if !kinds.is_empty() || before.subject != after.subject || before.fields != after.fields {
         kinds.insert(0, EventKind::TicketUpdated);
     }
     kinds

@@ -13,6 +13,8 @@ pub const PREVIEW_CHARS: usize = 160;
 pub const TAGS: usize = 50;
 /// Longest tag, in characters.
 pub const TAG_CHARS: usize = 60;
+/// Most fields with a value on a ticket.
+pub const FIELDS: usize = 100;
 /// Most reactions kept on a message.
 pub const REACTIONS: usize = 200;
 /// Most commands of one channel call.

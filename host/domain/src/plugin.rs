@@ -457,3 +457,23 @@ pub struct AttemptStamp {
     /// An earlier try may have arrived.
     pub may_have_arrived: bool,
 }
+
+/// An entry of a list that only the provider knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What a setting or a message names it by.
+    pub id: String,
+    /// Shown to people.
+    pub label: String,
+    /// JSON text.
+    pub extra: Option<String>,
+}
+
+/// A page of such a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChoicePage {
+    /// Its entries.
+    pub items: Vec<Choice>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}

@@ -6,6 +6,8 @@ use crate::id::{InboxId, StatusId, TicketNumber};
 use crate::status::Category;
 use crate::user::UserRef;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What a ticket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +108,8 @@ pub struct Ticket {
     pub origin: String,
     /// The thread of the last incoming message. Its key names the conversation.
     pub thread: Thread,
+    /// Values of fields by key, as JSON.
+    pub fields: BTreeMap<String, Value>,
     /// Beginning of the last message, on one line.
     pub preview: String,
     /// Grows with every change.

@@ -194,7 +194,8 @@ impl CallContext {
         name: &'a str,
     ) -> impl Iterator<Item = &'a SecretText> {
         let captured = self.captured.iter().rev().filter(move |write| write.name == name);
-        let stored = self.allowance.iter().flat_map(move |allowance| allowance.secrets.values(name));
+        let stored =
+            self.allowance.iter().flat_map(move |allowance| allowance.secrets.values(name));
         captured.map(|write| &write.value).chain(stored).filter(|value| !value.expose().is_empty())
     }
 }

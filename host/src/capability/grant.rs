@@ -95,7 +95,10 @@ impl Grant {
                 }
             },
             Self::Secret(grant) => match &grant.sent_to {
-                None => format!("Use the secret \"{}\" to check and sign; it is sent nowhere.", grant.name),
+                None => format!(
+                    "Use the secret \"{}\" to check and sign; it is sent nowhere.",
+                    grant.name
+                ),
                 Some(HostPattern::Setting { name }) => format!(
                     "Use the secret \"{}\", also in requests to the host of the URL in the setting \"{name}\".",
                     grant.name
@@ -110,7 +113,10 @@ impl Grant {
             },
             Self::Kv(grant) => format!("Remember up to {} between calls.", Bytes(grant.bytes)),
             Self::Blobs(grant) => {
-                format!("Read attachments, and keep new ones of up to {} per call.", Bytes(grant.bytes))
+                format!(
+                    "Read attachments, and keep new ones of up to {} per call.",
+                    Bytes(grant.bytes)
+                )
             }
         }
     }
@@ -152,8 +158,10 @@ impl Grants {
     /// # Errors
     /// A scope is not one of its capability.
     pub fn requested(requests: &[CapabilityRequest]) -> Result<Self, ScopeError> {
-        let grants: Result<Vec<Grant>, ScopeError> =
-            requests.iter().map(|request| Grant::parse(request.capability, &request.scope)).collect();
+        let grants: Result<Vec<Grant>, ScopeError> = requests
+            .iter()
+            .map(|request| Grant::parse(request.capability, &request.scope))
+            .collect();
         Ok(grants?.into_iter().collect())
     }
 

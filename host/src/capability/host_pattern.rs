@@ -52,7 +52,8 @@ impl HostPattern {
             return None;
         }
         if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            let fine = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let fine =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             return fine.then(|| Self::Setting { name: name.to_owned() });
         }
         if let Some(suffix) = text.strip_prefix("*.") {
@@ -78,9 +79,9 @@ impl HostPattern {
             Self::Below { suffix } => {
                 url.scheme() == "https"
                     && port == 443
-                    && host.strip_suffix(suffix.as_str()).is_some_and(|head| {
-                        head.len() > 1 && head.ends_with('.')
-                    })
+                    && host
+                        .strip_suffix(suffix.as_str())
+                        .is_some_and(|head| head.len() > 1 && head.ends_with('.'))
             }
             Self::Setting { name } => settings.url(name).is_some_and(|allowed| {
                 url.scheme() == allowed.scheme()
@@ -109,7 +110,8 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
     }
     let url = Url::parse(&format!("https://{text}/")).ok()?;
     let host = url.host_str()?;
-    (url.path() == "/" && !host.ends_with('.')).then(|| (host.to_owned(), url.port().unwrap_or(443)))
+    (url.path() == "/" && !host.ends_with('.'))
+        .then(|| (host.to_owned(), url.port().unwrap_or(443)))
 }
 
 fn is_address(host: &str) -> bool {
@@ -156,7 +158,23 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for text in ["", "*", "*.", "*.com", "a/b", "a@b", "https://a", "a b", "{}", "{a b}", "*.1.2.3.4", "a..", "a:99999", "*.a.example:8443", "a*b"] {
+        for text in [
+            "",
+            "*",
+            "*.",
+            "*.com",
+            "a/b",
+            "a@b",
+            "https://a",
+            "a b",
+            "{}",
+            "{a b}",
+            "*.1.2.3.4",
+            "a..",
+            "a:99999",
+            "*.a.example:8443",
+            "a*b",
+        ] {
             assert!(HostPattern::parse(text).is_err(), "{text}");
         }
         assert!(HostPattern::parse(&"a".repeat(261)).is_err());

@@ -43,7 +43,10 @@ pub enum Denied {
 ///
 /// # Errors
 /// The host's memory did not answer.
-pub async fn get(context: &CallContext, key: String) -> Result<Result<Option<Vec<u8>>, Denied>, Fault> {
+pub async fn get(
+    context: &CallContext,
+    key: String,
+) -> Result<Result<Option<Vec<u8>>, Denied>, Fault> {
     let (scope, _) = match granted(context) {
         Ok(granted) => granted,
         Err(denied) => return Ok(Err(denied)),
@@ -58,6 +61,9 @@ pub async fn get(context: &CallContext, key: String) -> Result<Result<Option<Vec
         }));
     }
     let now = context.received_at.unwrap_or_else(clock::now);
+    if let Some(known) = context.services.memory.kv_known(scope, &key, now) {
+        return Ok(Ok(known));
+    }
     context.on_host(move |memory| async move { memory.kv_get(scope, key, now).await }).await.map(Ok)
 }
 

@@ -146,7 +146,10 @@ mod tests {
 
     #[test]
     fn a_forged_line_stays_one_line() {
-        assert_eq!(escape("a\n2026 ERROR\x1b[31m\u{202e}b", 100), "a\\u{a}2026 ERROR\\u{1b}[31m\\u{202e}b");
+        assert_eq!(
+            escape("a\n2026 ERROR\x1b[31m\u{202e}b", 100),
+            "a\\u{a}2026 ERROR\\u{1b}[31m\\u{202e}b"
+        );
     }
 
     #[test]

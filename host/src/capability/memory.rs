@@ -1,5 +1,7 @@
 //! What guests remember, as the capabilities see it: the seam to the store.
 
+mod of_store;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -101,6 +103,13 @@ pub enum MemoryError {
 
 /// What the capabilities need of the store. Called on the host's own threads, never on a guest's.
 pub trait Memory: Send + Sync + 'static {
+    /// The value of a key as far as it is known without waiting; `None` when it has to be asked
+    /// for with [`Memory::kv_get`].
+    fn kv_known(&self, scope: KvScope, key: &str, now: UnixMs) -> Option<Option<Vec<u8>>> {
+        let _ = (scope, key, now);
+        None
+    }
+
     /// The value of a key that has not expired at `now`.
     fn kv_get(
         &self,

@@ -24,6 +24,8 @@ pub struct NewIntake {
     pub lane: String,
     /// Waits for a plugin that can verify it.
     pub held: bool,
+    /// The component that could not verify it.
+    fault_release: Option<String>,
     /// Network address of the sender.
     pub source: String,
     /// The request.
@@ -48,15 +50,17 @@ impl NewIntake {
             request_id,
             lane,
             held: false,
+            fault_release: None,
             source,
             request,
             body_blob: None,
         }
     }
 
-    /// A request that cannot be verified now.
+    /// A request that cannot be verified now, and the digest of the component that failed at it.
     pub fn held(
         (account, connection): (AccountId, ConnectionId),
+        fault_release: Option<String>,
         source: String,
         request: HttpRequest,
     ) -> Self {
@@ -66,6 +70,7 @@ impl NewIntake {
             request_id: None,
             lane: String::new(),
             held: true,
+            fault_release,
             source,
             request,
             body_blob: None,
@@ -84,6 +89,21 @@ pub struct ClaimedIntake {
     pub lane: String,
     /// The request.
     pub request: HttpRequest,
+}
+
+/// A request that waits for a plugin that can verify it.
+#[derive(Clone, Debug)]
+pub struct HeldIntake {
+    /// Its id.
+    pub id: IntakeId,
+    /// Whose.
+    pub account: AccountId,
+    /// For which connection.
+    pub connection: ConnectionId,
+    /// The request.
+    pub request: HttpRequest,
+    /// The component that could not verify it.
+    pub fault_release: Option<String>,
 }
 
 /// An intake as it is shown.
@@ -145,9 +165,10 @@ pub(super) async fn insert(
 ) -> Result<u64, StoreError> {
     let text = format!(
         "INSERT INTO intake (account_id, connection_id, state, lane, request_id, source, method, \
-         url, path, headers, body, body_blob, body_size, received_at, run_at) VALUES {} \
+         url, path, headers, body, body_blob, body_size, received_at, run_at, verified, \
+         fault_release) VALUES {} \
          ON CONFLICT DO NOTHING",
-        values(rows.len(), 15)
+        values(rows.len(), 17)
     );
     let mut statement = built(text);
     for row in rows {
@@ -168,7 +189,9 @@ pub(super) async fn insert(
             .bind(row.body_blob)
             .bind(size)
             .bind(row.request.received_at.0)
-            .bind(row.request.received_at.0);
+            .bind(row.request.received_at.0)
+            .bind(i64::from(!row.held))
+            .bind(row.fault_release);
     }
     Ok(statement.execute(connection).await?.rows_affected())
 }
@@ -274,18 +297,21 @@ impl Store {
         })
     }
 
-    /// Held requests of a connection, oldest first.
+    /// Held requests of the host, oldest first, after the id `after`.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn held_intakes(
         &self,
+        after: IntakeId,
         limit: i64,
-    ) -> Result<Vec<(IntakeId, AccountId, ConnectionId, HttpRequest, i64)>, StoreError> {
+    ) -> Result<Vec<HeldIntake>, StoreError> {
         let mut reader = self.reader().await?;
         let rows = built(format!(
-            "{ROW}, body, body_blob FROM intake WHERE state = 'held' ORDER BY id LIMIT $1"
+            "{ROW}, body, body_blob, fault_release FROM intake WHERE state = 'held' AND id > $1 \
+             ORDER BY id LIMIT $2"
         ))
+        .bind(after.0)
         .bind(limit)
         .fetch_all(&mut *reader)
         .await?;
@@ -293,13 +319,13 @@ impl Store {
         let mut held = Vec::with_capacity(rows.len());
         for row in &rows {
             let body = self.intake_body(row).await?;
-            held.push((
-                IntakeId(row.int("id")?),
-                AccountId(row.int("account_id")?),
-                ConnectionId(row.int("connection_id")?),
-                request(row, body)?,
-                row.int("attempts")?,
-            ));
+            held.push(HeldIntake {
+                id: IntakeId(row.int("id")?),
+                account: AccountId(row.int("account_id")?),
+                connection: ConnectionId(row.int("connection_id")?),
+                request: request(row, body)?,
+                fault_release: row.maybe_text("fault_release")?,
+            });
         }
         Ok(held)
     }
@@ -512,8 +538,8 @@ impl Tx {
                 .await;
         }
         query(
-            "UPDATE intake SET state = 'pending', request_id = $1, lane = $2, run_at = $3, \
-             attempts = 0, reason = NULL WHERE account_id = $4 AND id = $5 AND state = 'held'",
+            "UPDATE intake SET state = 'pending', verified = 1, request_id = $1, lane = $2, \
+             run_at = $3, attempts = 0, reason = NULL WHERE account_id = $4 AND id = $5 AND state = 'held'",
         )
         .bind(request_id)
         .bind(lane.unwrap_or_default())
@@ -552,20 +578,42 @@ impl Tx {
         Ok(())
     }
 
-    /// Counts a try to verify a held request that the plugin did not survive.
+    /// Gives claimed intakes back untouched, because one before them in their lane has to be tried
+    /// again.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn count_held_fault(
+    pub async fn give_back(&mut self, leases: &[Lease]) -> Result<(), StoreError> {
+        for lease in leases {
+            query(
+                "UPDATE intake SET state = 'pending', attempts = attempts - 1, claim_id = NULL, \
+                 lease_until = NULL WHERE account_id = $1 AND id = $2 AND claim_id = $3",
+            )
+            .bind(lease.account.0)
+            .bind(lease.id)
+            .bind(lease.claim.clone())
+            .execute(self.connection())
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers which component failed at verifying a held request.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn blame_for_held(
         &mut self,
         account: AccountId,
         id: IntakeId,
+        release: &str,
         reason: &str,
     ) -> Result<(), StoreError> {
         query(
-            "UPDATE intake SET attempts = attempts + 1, reason = $1 \
-             WHERE account_id = $2 AND id = $3 AND state = 'held'",
+            "UPDATE intake SET fault_release = $1, reason = $2 \
+             WHERE account_id = $3 AND id = $4 AND state = 'held'",
         )
+        .bind(release.to_owned())
         .bind(reason.to_owned())
         .bind(account.0)
         .bind(id.0)
@@ -574,7 +622,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Puts an intake that is over, or waits for its next try, back to the front of its work.
+    /// Puts an intake that is over, or waits for its next try, back to the front of its work; one
+    /// that was never verified is verified first.
     /// `false` when there is none, or it is being worked, or it is held.
     ///
     /// # Errors
@@ -586,8 +635,8 @@ impl Tx {
         now: UnixMs,
     ) -> Result<bool, StoreError> {
         let done = query(
-            "UPDATE intake SET state = 'pending', run_at = $1, attempts = 0, reason = NULL, \
-             finished_at = NULL WHERE ($2 = 0 OR account_id = $2) AND id = $3 \
+            "UPDATE intake SET state = CASE WHEN verified = 1 THEN 'pending' ELSE 'held' END, \
+             run_at = $1, attempts = 0, reason = NULL, finished_at = NULL WHERE ($2 = 0 OR account_id = $2) AND id = $3 \
              AND state IN ('pending', 'done', 'dead')",
         )
         .bind(now.0)

@@ -2,8 +2,12 @@
 
 use crate::domain::exchange::UnixMs;
 use crate::domain::id::{AccountId, ConnectionId, InboxId};
+use crate::store::dialect::Dialect;
 use crate::store::sql::{Columns, query};
 use crate::store::{Store, StoreError, Tx};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whose memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +27,69 @@ impl KvScope {
     }
 }
 
+/// Most entries that are remembered.
+const CACHED_KEYS: usize = 20_000;
+/// Largest value that is remembered, in bytes.
+const CACHED_BYTES: usize = 4 << 10;
+
+/// What was read lately. Only with SQLite, where every write goes through this process; it is
+/// always what the database holds.
+pub(super) struct KvCache {
+    enabled: bool,
+    /// Counts writes, so that a value that was read before one is not remembered after it.
+    writes: AtomicU64,
+    entries: Mutex<HashMap<KvScope, HashMap<String, Known>>>,
+}
+
+/// A value and when it expires, or that there is none.
+type Known = Option<(Vec<u8>, Option<UnixMs>)>;
+
+impl KvCache {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        let enabled = dialect == Dialect::Sqlite;
+        Self { enabled, writes: AtomicU64::new(0), entries: Mutex::default() }
+    }
+
+    fn get(&self, scope: KvScope, key: &str, now: UnixMs) -> Option<Option<Vec<u8>>> {
+        let entries = self.entries.lock().ok()?;
+        let known = entries.get(&scope)?.get(key)?.as_ref();
+        let valid = known.filter(|(_, expires_at)| expires_at.is_none_or(|at| at > now));
+        Some(valid.map(|(value, _)| value.clone()))
+    }
+
+    fn remember(&self, scope: KvScope, key: String, known: Known, writes: u64) {
+        let large = known.as_ref().is_some_and(|(value, _)| value.len() > CACHED_BYTES);
+        let Ok(mut entries) = self.entries.lock() else { return };
+        if !self.enabled || large || self.writes.load(Ordering::Acquire) != writes {
+            return;
+        }
+        if entries.values().map(HashMap::len).sum::<usize>() >= CACHED_KEYS {
+            entries.clear();
+        }
+        entries.entry(scope).or_default().insert(key, known);
+    }
+
+    /// Forgets keys that were written. Before anybody learns that they were.
+    pub(super) fn forget(&self, keys: &[(KvScope, String)]) {
+        if keys.is_empty() || !self.enabled {
+            return;
+        }
+        let Ok(mut entries) = self.entries.lock() else { return };
+        self.writes.fetch_add(1, Ordering::Release);
+        for (scope, key) in keys {
+            if let Some(entries) = entries.get_mut(scope) {
+                entries.remove(key);
+            }
+        }
+    }
+}
+
 impl Store {
+    /// The value of a key as far as it is known without asking the database.
+    pub fn kv_known(&self, scope: KvScope, key: &str, now: UnixMs) -> Option<Option<Vec<u8>>> {
+        self.inner.kv.get(scope, key, now)
+    }
+
     /// The value of a key that has not expired.
     ///
     /// # Errors
@@ -34,34 +100,44 @@ impl Store {
         key: &str,
         now: UnixMs,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let (account, scope) = scope.parts();
+        if let Some(known) = self.kv_known(scope, key, now) {
+            return Ok(known);
+        }
+        let writes = self.inner.kv.writes.load(Ordering::Acquire);
+        let (account, name) = scope.parts();
         let mut reader = self.reader().await?;
         let row = query(
-            "SELECT value FROM kv WHERE account_id = $1 AND scope = $2 AND key = $3 \
+            "SELECT value, expires_at FROM kv WHERE account_id = $1 AND scope = $2 AND key = $3 \
              AND (expires_at IS NULL OR expires_at > $4)",
         )
         .bind(account)
-        .bind(scope)
+        .bind(name)
         .bind(key.to_owned())
         .bind(now.0)
         .fetch_optional(&mut *reader)
         .await?;
-        row.map(|row| row.bytes("value")).transpose()
+        let known = match row {
+            None => None,
+            Some(row) => Some((row.bytes("value")?, row.maybe_int("expires_at")?.map(UnixMs))),
+        };
+        self.inner.kv.remember(scope, key.to_owned(), known.clone(), writes);
+        Ok(known.map(|(value, _)| value))
     }
 
-    /// How many bytes of keys and values the scope holds.
+    /// How many bytes of keys and values that have not expired the scope holds.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn kv_used(&self, scope: KvScope) -> Result<u64, StoreError> {
+    pub async fn kv_used(&self, scope: KvScope, now: UnixMs) -> Result<u64, StoreError> {
         let (account, scope) = scope.parts();
         let mut reader = self.reader().await?;
         let row = query(
             "SELECT CAST(COALESCE(SUM(LENGTH(key) + LENGTH(value)), 0) AS BIGINT) AS used FROM kv \
-             WHERE account_id = $1 AND scope = $2",
+             WHERE account_id = $1 AND scope = $2 AND (expires_at IS NULL OR expires_at > $3)",
         )
         .bind(account)
         .bind(scope)
+        .bind(now.0)
         .fetch_one(&mut *reader)
         .await?;
         Ok(u64::try_from(row.int("used")?).unwrap_or(0))
@@ -98,6 +174,7 @@ impl Tx {
         value: Vec<u8>,
         expires_at: Option<UnixMs>,
     ) -> Result<(), StoreError> {
+        self.kv.push((scope, key.clone()));
         let (account, scope) = scope.parts();
         query(
             "INSERT INTO kv (account_id, scope, key, value, expires_at) VALUES ($1, $2, $3, $4, $5) \
@@ -119,6 +196,7 @@ impl Tx {
     /// # Errors
     /// The database does not answer.
     pub async fn kv_delete(&mut self, scope: KvScope, key: String) -> Result<(), StoreError> {
+        self.kv.push((scope, key.clone()));
         let (account, scope) = scope.parts();
         query("DELETE FROM kv WHERE account_id = $1 AND scope = $2 AND key = $3")
             .bind(account)

@@ -23,6 +23,8 @@ pub struct ActivePlugin {
     pub channel_key: Option<String>,
     /// The integration key that the plugin holds.
     pub integration_key: Option<String>,
+    /// Requests that cannot be verified are held, also while the component cannot be called.
+    pub hold_unverified: bool,
     /// When it was installed.
     pub installed_at: UnixMs,
 }
@@ -59,10 +61,12 @@ pub struct Activation {
     pub channel_key: Option<String>,
     /// The integration key that it provides.
     pub integration_key: Option<String>,
+    /// Its integration wants requests that cannot be verified to be held.
+    pub hold_unverified: bool,
 }
 
 const ACTIVE: &str = "SELECT p.digest, p.publisher, p.name, c.version, c.size, p.channel_key, \
-    p.integration_key, c.installed_at FROM plugin p JOIN component c ON c.digest = p.digest \
+    p.integration_key, p.hold_unverified, c.installed_at FROM plugin p JOIN component c ON c.digest = p.digest \
     ORDER BY p.publisher, p.name LIMIT 10000";
 
 fn active(row: &AnyRow) -> Result<ActivePlugin, StoreError> {
@@ -74,6 +78,7 @@ fn active(row: &AnyRow) -> Result<ActivePlugin, StoreError> {
         size: u64::try_from(row.int("size")?).unwrap_or(0),
         channel_key: row.maybe_text("channel_key")?,
         integration_key: row.maybe_text("integration_key")?,
+        hold_unverified: row.flag("hold_unverified")?,
         installed_at: UnixMs(row.int("installed_at")?),
     })
 }
@@ -162,9 +167,10 @@ impl Tx {
         }
         query(
             "INSERT INTO plugin (publisher, name, digest, channel_key, integration_key, \
-             activated_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (publisher, name) DO UPDATE \
+             activated_at, hold_unverified) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (publisher, name) DO UPDATE \
              SET digest = excluded.digest, channel_key = excluded.channel_key, \
-             integration_key = excluded.integration_key, activated_at = excluded.activated_at",
+             integration_key = excluded.integration_key, activated_at = excluded.activated_at, \
+             hold_unverified = excluded.hold_unverified",
         )
         .bind(identity.publisher.clone())
         .bind(identity.name.clone())
@@ -172,6 +178,7 @@ impl Tx {
         .bind(activation.channel_key.clone())
         .bind(activation.integration_key.clone())
         .bind(now.0)
+        .bind(i64::from(activation.hold_unverified))
         .execute(self.connection())
         .await?;
         self.next_generation().await?;

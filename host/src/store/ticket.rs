@@ -13,7 +13,7 @@ use sqlx::any::AnyRow;
 const COLUMNS: &str = "SELECT t.number, t.kind, t.subject, t.body, t.status_id, \
     s.name AS status_name, s.category, t.priority, t.tags, t.assignee_id, u.name AS user_name, \
     u.email AS user_email, t.contact_id, c.name AS contact_name, c.email AS contact_email, \
-    t.source_id, t.inbox_id, t.channel, t.origin, t.thread, t.preview, t.version, t.created_at, \
+    t.source_id, t.inbox_id, t.channel, t.origin, t.thread, t.fields, t.preview, t.version, t.created_at, \
     t.updated_at, t.last_message_at, t.last_incoming_at FROM ticket t \
     JOIN status s ON s.id = t.status_id \
     LEFT JOIN app_user u ON u.id = t.assignee_id \
@@ -59,6 +59,7 @@ fn ticket(row: &AnyRow) -> Result<Ticket, StoreError> {
         channel: row.maybe_text("channel")?,
         origin: row.text("origin")?,
         thread: json::<Thread>("ticket", "thread", number, &row.text("thread")?)?,
+        fields: json("ticket", "fields", number, &row.text("fields")?)?,
         preview: row.text("preview")?,
         version: row.int("version")?,
         created_at: UnixMs(row.int("created_at")?),
@@ -288,8 +289,8 @@ impl Tx {
             "INSERT INTO ticket (account_id, number, kind, subject, body, status_id, is_open, \
              priority, tags, assignee_id, contact_id, inbox_id, source_id, channel, origin, \
              thread_key, thread, preview, version, created_at, updated_at, last_message_at, \
-             last_incoming_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-             $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) ON CONFLICT DO NOTHING",
+             last_incoming_at, fields) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+             $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) ON CONFLICT DO NOTHING",
         )
         .bind(account.0)
         .bind(number.0)
@@ -314,6 +315,7 @@ impl Tx {
         .bind(new.updated_at.0)
         .bind(new.last_message_at.map(|at| at.0))
         .bind(new.last_incoming_at.map(|at| at.0))
+        .bind(to_json(&new.fields)?)
         .execute(self.connection())
         .await?;
         if done.rows_affected() == 0 {
@@ -336,8 +338,8 @@ impl Tx {
         let done = query(
             "UPDATE ticket SET subject = $1, status_id = $2, is_open = $3, priority = $4, \
              tags = $5, assignee_id = $6, thread_key = $7, thread = $8, preview = $9, \
-             version = $10, updated_at = $11, last_message_at = $12, last_incoming_at = $13 \
-             WHERE account_id = $14 AND number = $15 AND version = $16",
+             version = $10, updated_at = $11, last_message_at = $12, last_incoming_at = $13, \
+             fields = $14 WHERE account_id = $15 AND number = $16 AND version = $17",
         )
         .bind(after.subject.clone())
         .bind(after.status.id.0)
@@ -352,6 +354,7 @@ impl Tx {
         .bind(after.updated_at.0)
         .bind(after.last_message_at.map(|at| at.0))
         .bind(after.last_incoming_at.map(|at| at.0))
+        .bind(to_json(&after.fields)?)
         .bind(account.0)
         .bind(after.number.0)
         .bind(before.version)

@@ -137,6 +137,7 @@ impl Writer {
                         dialect: Dialect::Postgres,
                         events: Vec::new(),
                         wakes: Vec::new(),
+                        kv: Vec::new(),
                     };
                     let keep = job.run(&mut tx).await;
                     let committed = finish_pooled(tx, keep, &inner).await;
@@ -190,14 +191,16 @@ impl Writer {
 
 async fn finish_pooled(mut tx: Tx, keep: bool, inner: &Inner) -> Result<(), StoreError> {
     let result = if keep { event::append(&mut tx).await } else { Ok(()) };
-    let Connection::Pooled(transaction) = tx.connection else { return Ok(()) };
-    if keep && result.is_ok() {
-        transaction.commit().await?;
-        inner.ring(&tx.wakes, !tx.events.is_empty());
-    } else {
+    let Tx { connection, events, wakes, kv, .. } = tx;
+    let Connection::Pooled(transaction) = connection else { return Ok(()) };
+    if !keep || result.is_err() {
         transaction.rollback().await?;
+        return result;
     }
-    result
+    transaction.commit().await?;
+    inner.kv.forget(&kv);
+    inner.ring(&wakes, !events.is_empty());
+    Ok(())
 }
 
 impl Start {
@@ -213,6 +216,7 @@ async fn write_groups(start: Start, inner: Weak<Inner>) {
         dialect: Dialect::Sqlite,
         events: Vec::new(),
         wakes: Vec::new(),
+        kv: Vec::new(),
     };
     let mut group = Vec::with_capacity(INTAKES_PER_GROUP);
     loop {
@@ -295,10 +299,11 @@ async fn run_group(
         // After a failed BEGIN or a commit that rolled back there is nothing to roll back.
         drop(execute(tx, "ROLLBACK").await);
     } else if let Some(inner) = inner.upgrade() {
-        inner.ring(&tx.wakes, !tx.events.is_empty());
+        inner.committed(tx);
     }
     tx.events.clear();
     tx.wakes.clear();
+    tx.kv.clear();
     for job in done {
         job.settle(failure.clone().map_or(Ok(()), Err));
     }
