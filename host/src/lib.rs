@@ -6,4 +6,6 @@
 pub use tidegate_domain as domain;
 
 pub mod clock;
+pub mod http;
 pub mod store;
+pub mod view;
