@@ -53,8 +53,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     flow.start(&stop, &tasks);
     let draining = Arc::new(AtomicBool::new(false));
-    let edge =
-        Edge { flow: flow.clone(), draining: Arc::clone(&draining), shutdown: stop.clone() };
+    let edge = Edge { flow: flow.clone(), draining: Arc::clone(&draining), shutdown: stop.clone() };
     let grace = Duration::from_millis(config.shutdown_grace_ms);
     let serving = tokio::spawn(server::serve(listener, router(edge), stop.clone(), grace));
 
@@ -132,14 +131,16 @@ fn lock(config: &Config) -> anyhow::Result<File> {
         .open(&path)
         .with_context(|| format!("{} cannot be opened", path.display()))?;
     if file.try_lock().is_err() {
-        bail!("another tidegate serves {}; stop it, or choose another --data", config.data_dir.display());
+        bail!(
+            "another tidegate serves {}; stop it, or choose another --data",
+            config.data_dir.display()
+        );
     }
     Ok(file)
 }
 
 async fn asked_to_stop() -> anyhow::Result<()> {
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}
         result = tokio::signal::ctrl_c() => result?,

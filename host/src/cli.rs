@@ -153,7 +153,9 @@ async fn open_migrated(config: &Config) -> anyhow::Result<Store> {
 async fn open(config: &Config) -> anyhow::Result<Store> {
     let store = Store::open(&location(config)).await.context("the database cannot be opened")?;
     if let Err(error) = store.ping().await {
-        bail!("the database is not ready ({error}); `tidegate migrate` or `tidegate serve` makes it so");
+        bail!(
+            "the database is not ready ({error}); `tidegate migrate` or `tidegate serve` makes it so"
+        );
     }
     Ok(store)
 }

@@ -104,10 +104,8 @@ impl Counts {
 impl Flow {
     /// Starts the steps that claim work, and the sweep. They run until `stop`.
     pub fn start(&self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let pace = Pace {
-            at_once: self.tuning.at_once,
-            poll: Duration::from_millis(self.tuning.poll_ms),
-        };
+        let pace =
+            Pace { at_once: self.tuning.at_once, poll: Duration::from_millis(self.tuning.poll_ms) };
         worker::spawn(Arc::new(ingest::Ingest(self.clone())), pace.clone(), stop.clone(), tasks);
         worker::spawn(Arc::new(deliver::Deliver(self.clone())), pace.clone(), stop.clone(), tasks);
         worker::spawn(Arc::new(fetch::Fetch(self.clone())), pace, stop.clone(), tasks);

@@ -92,7 +92,8 @@ pub fn spawn<S: Step>(step: Arc<S>, pace: Pace, stop: CancellationToken, tasks: 
 }
 
 async fn pause(stop: &CancellationToken) {
-    let pause = Duration::from_secs_f64(LONGEST_PAUSE_MS * (0.25 + 0.75 * clock::jitter()) / 1_000.0);
+    let pause =
+        Duration::from_secs_f64(LONGEST_PAUSE_MS * (0.25 + 0.75 * clock::jitter()) / 1_000.0);
     tokio::select! {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(pause) => {}

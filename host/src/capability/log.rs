@@ -43,6 +43,19 @@ pub struct Journal {
     dropped: u64,
 }
 
+impl Level {
+    /// The level's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
 impl Journal {
     /// An empty journal with the limits of a call.
     pub fn new(limits: &HostLimits) -> Self {

@@ -83,7 +83,10 @@ pub(super) async fn run(config: &Config, command: Account) -> anyhow::Result<()>
         println!();
         println!("  {token}");
         println!();
-        println!("Another one: tidegate token create --account {account} --email {}", create.admin_email);
+        println!(
+            "Another one: tidegate token create --account {account} --email {}",
+            create.admin_email
+        );
     }
     Ok(())
 }

@@ -58,8 +58,7 @@ pub(super) async fn run(api: Api) -> anyhow::Result<ExitCode> {
     if let Some(data) = api.data {
         request = request.header("content-type", &api.content_type).body(body(data)?);
     }
-    let response =
-        request.send().await.with_context(|| format!("no server answers at {base}"))?;
+    let response = request.send().await.with_context(|| format!("no server answers at {base}"))?;
     let status = response.status();
     let text = response.text().await.context("the answer broke off")?;
     let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();

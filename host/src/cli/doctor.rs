@@ -63,7 +63,9 @@ fn key(config: &Config) -> Finding {
     let path = config.data_dir.join(KEY_FILE);
     let shown = path.display();
     let Ok(metadata) = std::fs::metadata(&path) else {
-        return Good(format!("key of the secrets {shown}: not there yet; the first start makes it"));
+        return Good(format!(
+            "key of the secrets {shown}: not there yet; the first start makes it"
+        ));
     };
     #[cfg(unix)]
     let open = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0;
@@ -75,7 +77,9 @@ fn key(config: &Config) -> Finding {
             mend: "chmod 600 it",
         };
     }
-    Good(format!("key of the secrets {shown} is the owner's alone; keep a copy beside your backups"))
+    Good(format!(
+        "key of the secrets {shown} is the owner's alone; keep a copy beside your backups"
+    ))
 }
 
 async fn database(config: &Config) -> Finding {
@@ -99,7 +103,9 @@ async fn database(config: &Config) -> Finding {
     };
     let look: Result<i64, StoreError> = look.await;
     match look {
-        Ok(backlog) => Good(format!("database {name} answers; {backlog} webhooks wait to be worked")),
+        Ok(backlog) => {
+            Good(format!("database {name} answers; {backlog} webhooks wait to be worked"))
+        }
         Err(error) => Bad {
             what: format!("database {name} is not ready: {error}"),
             mend: "check database.url, then run `tidegate migrate`",

@@ -65,9 +65,10 @@ pub(super) struct Create {
 }
 
 pub(super) fn check_email(email: &str) -> anyhow::Result<()> {
-    let good = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-        && !email.contains(char::is_whitespace)
-        && email.len() <= 254;
+    let good =
+        email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+            && !email.contains(char::is_whitespace)
+            && email.len() <= 254;
     if !good {
         bail!("expected an e-mail address such as ada@example.com, found {email:?}");
     }
@@ -156,7 +157,10 @@ async fn list(config: &Config, account: Option<AccountId>, json: bool) -> anyhow
         println!("There are no tokens. `tidegate token create` makes one.");
         return Ok(());
     }
-    println!("{:>5}  {:>7}  {:<28}  {:<13}  {:<20}  state", "id", "account", "user", "role", "label");
+    println!(
+        "{:>5}  {:>7}  {:<28}  {:<13}  {:<20}  state",
+        "id", "account", "user", "role", "label"
+    );
     for token in tokens {
         let state = if token.revoked_at.is_some() { "revoked" } else { "valid" };
         println!(

@@ -45,11 +45,7 @@ pub struct Scope<'a> {
 ///
 /// # Errors
 /// The command is refused, or the memory did not do its part; the transaction must not commit then.
-pub async fn apply(
-    tx: &mut Tx,
-    scope: &Scope<'_>,
-    command: Command,
-) -> Result<Change, ApplyError> {
+pub async fn apply(tx: &mut Tx, scope: &Scope<'_>, command: Command) -> Result<Change, ApplyError> {
     let facts = look_up(tx, scope, &command).await?;
     let mut change = decide(&facts, scope.actor, command)?;
     if !change.is_empty() {
@@ -58,11 +54,7 @@ pub async fn apply(
     Ok(change)
 }
 
-async fn look_up(
-    tx: &mut Tx,
-    scope: &Scope<'_>,
-    command: &Command,
-) -> Result<Facts, StoreError> {
+async fn look_up(tx: &mut Tx, scope: &Scope<'_>, command: &Command) -> Result<Facts, StoreError> {
     let mut facts = Facts { now: scope.now, ..Facts::default() };
     match command {
         Command::Receive(receive) => look_up_received(tx, scope, receive, &mut facts).await?,
@@ -137,8 +129,9 @@ async fn look_up_patch(
 }
 
 fn named_status(statuses: Vec<Status>, key: &StatusKey) -> Option<Status> {
-    let default_of =
-        |category: Category| move |status: &Status| status.category == category && status.is_default;
+    let default_of = |category: Category| {
+        move |status: &Status| status.category == category && status.is_default
+    };
     match key {
         StatusKey::Id(id) => statuses.into_iter().find(|status| status.id.0 == *id),
         StatusKey::Category(category) => statuses.into_iter().find(default_of(*category)),
@@ -217,9 +210,7 @@ async fn find_ticket(
                 Some(message) => tx.ticket(account, message.ticket).await,
             }
         }
-        TicketKey::Contact(inbox, address) => {
-            tx.ticket_of_address(account, *inbox, address).await
-        }
+        TicketKey::Contact(inbox, address) => tx.ticket_of_address(account, *inbox, address).await,
     }
 }
 

@@ -23,11 +23,7 @@ pub fn view_of(ticket: &Ticket) -> TicketView {
             ..Party::default()
         }),
         contact_address: ticket.contact.as_ref().map(|contact| contact.address.clone()),
-        fields: ticket
-            .fields
-            .iter()
-            .map(|(key, value)| (key.clone(), value.to_string()))
-            .collect(),
+        fields: ticket.fields.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
         last_message_at: ticket.last_message_at,
     }
 }

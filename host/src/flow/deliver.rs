@@ -229,8 +229,7 @@ impl Deliver {
             .as_ref()
             .and_then(|release| release.integration.as_ref())
             .is_some_and(|integration| integration.idempotent_send);
-        let Some((attempt, number, lost)) =
-            self.start(delivery, means, &part, idempotent).await?
+        let Some((attempt, number, lost)) = self.start(delivery, means, &part, idempotent).await?
         else {
             return Ok(false);
         };
@@ -240,21 +239,20 @@ impl Deliver {
             may_have_arrived: lost,
         };
         let content = part.content.clone();
-        let (outcome, left) =
-            match self.0.sandbox.send(&means.connection, content, stamp).await {
-                Ok(called) => {
-                    let outcome = called.value.map_or_else(Outcome::of, Outcome::Sent);
-                    (outcome, leavings::Left::from(called.left))
-                }
-                // A guest that was stopped in the middle of `send` may have sent.
-                Err(error) if error.is_fault() => {
-                    (Outcome::Ambiguous(error.to_string()), leavings::Left::default())
-                }
-                Err(error) => {
-                    let reason = error.to_string();
-                    (Outcome::Retry { reason, after_ms: None }, leavings::Left::default())
-                }
-            };
+        let (outcome, left) = match self.0.sandbox.send(&means.connection, content, stamp).await {
+            Ok(called) => {
+                let outcome = called.value.map_or_else(Outcome::of, Outcome::Sent);
+                (outcome, leavings::Left::from(called.left))
+            }
+            // A guest that was stopped in the middle of `send` may have sent.
+            Err(error) if error.is_fault() => {
+                (Outcome::Ambiguous(error.to_string()), leavings::Left::default())
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                (Outcome::Retry { reason, after_ms: None }, leavings::Left::default())
+            }
+        };
         let next = self.next(&outcome, number, idempotent);
         let goes_on = matches!(next, Next::GoOn);
         self.settle(delivery, means, part.number, attempt, outcome, next, left).await?;
@@ -359,7 +357,8 @@ impl Deliver {
                     Next::Stop { state, reason } => {
                         let why = Some(reason.clone());
                         tx.save_part(account, id, part, *state, None, why.clone()).await?;
-                        let word = if *state == MessageState::Ambiguous { "ambiguous" } else { "failed" };
+                        let word =
+                            if *state == MessageState::Ambiguous { "ambiguous" } else { "failed" };
                         tx.finish(&delivery.lease, word, why, now).await?;
                     }
                 }
@@ -507,10 +506,7 @@ fn outbound_of(ticket: &Ticket, message: Message) -> (OutboundAction, ReplyTo) {
             name: Some(message.author_name),
             ..Party::default()
         },
-        recipients: contact
-            .map(|party| Recipient { role: Role::To, party })
-            .into_iter()
-            .collect(),
+        recipients: contact.map(|party| Recipient { role: Role::To, party }).into_iter().collect(),
         subject: Some(ticket.subject.clone()),
         body: message.body,
         attachments: Vec::new(),

@@ -67,7 +67,12 @@ impl Step for Fetch {
                             tx.store_attachment(lease.account, lease.id, &blob).await?;
                         }
                         Outcome::Dead(reason) => {
-                            tracing::warn!(attachment = lease.id, connection = id.0, reason, "attachment given up");
+                            tracing::warn!(
+                                attachment = lease.id,
+                                connection = id.0,
+                                reason,
+                                "attachment given up"
+                            );
                             tx.finish(&lease, "dead", Some(reason), now).await?;
                         }
                         Outcome::Again { reason, after_ms } => {

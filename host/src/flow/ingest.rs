@@ -52,8 +52,7 @@ impl Step for Ingest {
         let lanes = i64::try_from(room).unwrap_or(1);
         let until = now.plus_ms(self.0.tuning.lease_ms);
         let total = INTAKES_PER_CLAIM.max(lanes);
-        let claimed =
-            self.0.store.claim_intakes(clock::new_id(), now, until, lanes, total).await?;
+        let claimed = self.0.store.claim_intakes(clock::new_id(), now, until, lanes, total).await?;
         let mut runs: BTreeMap<_, Vec<ClaimedIntake>> = BTreeMap::new();
         for intake in claimed {
             let lane = (intake.lease.account, intake.connection, intake.lane.clone());
@@ -80,7 +79,11 @@ impl Step for Ingest {
 /// What a call of the guests came to.
 enum Outcome {
     /// Commands to apply, and what did not work out.
-    Found { commands: Vec<Command>, trouble: Option<Trouble>, left: leavings::Left },
+    Found {
+        commands: Vec<Command>,
+        trouble: Option<Trouble>,
+        left: leavings::Left,
+    },
     Trouble(Trouble),
 }
 
@@ -151,12 +154,10 @@ impl Ingest {
         for Ingested { event, outcome } in found {
             match (outcome, inbox) {
                 (Err(failure), _) => trouble = Some(Trouble::of(failure).or_worse(trouble)),
-                (Ok(asked), Some(inbox)) => {
-                    match translate(inbox, &event, asked) {
-                        Ok(translated) => commands.extend(translated),
-                        Err(reason) => trouble = Some(Trouble::Dead(reason)),
-                    }
-                }
+                (Ok(asked), Some(inbox)) => match translate(inbox, &event, asked) {
+                    Ok(translated) => commands.extend(translated),
+                    Err(reason) => trouble = Some(Trouble::Dead(reason)),
+                },
                 // Without an inbox nobody reads it; it stays among the intakes and can be replayed.
                 (Ok(_), None) => {}
             }
@@ -370,7 +371,9 @@ fn translate_one(
             }
         }
         Change::Contact(party) => Command::UpdateContact { inbox, party },
-        Change::AddTag(tag) => patch(inbox, on, TicketPatch { add_tags: vec![tag], ..TicketPatch::default() }),
+        Change::AddTag(tag) => {
+            patch(inbox, on, TicketPatch { add_tags: vec![tag], ..TicketPatch::default() })
+        }
         Change::RemoveTag(tag) => {
             patch(inbox, on, TicketPatch { remove_tags: vec![tag], ..TicketPatch::default() })
         }
@@ -402,10 +405,9 @@ fn translate_one(
         }
         // Presence is not a fact; there are no teams, and what only the channel knows has no place
         // that it could change.
-        Change::Typing(_)
-        | Change::Read(_)
-        | Change::Transfer(_)
-        | Change::Other(..) => return Ok(None),
+        Change::Typing(_) | Change::Read(_) | Change::Transfer(_) | Change::Other(..) => {
+            return Ok(None);
+        }
     }))
 }
 
@@ -441,7 +443,11 @@ fn accept(
 fn field_key(key: String) -> Result<String, String> {
     let fits = key.len() <= 64
         && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if fits { Ok(key) } else { Err(format!("expected a field key of a-z, 0-9 and _, found {key:?}")) }
+    if fits {
+        Ok(key)
+    } else {
+        Err(format!("expected a field key of a-z, 0-9 and _, found {key:?}"))
+    }
 }
 
 fn field_value(json: &str) -> Result<serde_json::Value, String> {

@@ -31,7 +31,7 @@ impl From<Leavings> for Left {
                 .into_iter()
                 .map(|line| {
                     serde_json::json!({
-                        "level": line.level.to_string(),
+                        "level": line.level.as_str(),
                         "message": line.message,
                         "fields": line.fields,
                     })

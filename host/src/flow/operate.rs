@@ -78,7 +78,11 @@ pub enum OperateError {
     Store(#[from] StoreError),
 }
 
-fn invalid(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> FieldError {
+fn invalid(
+    pointer: impl Into<String>,
+    code: &'static str,
+    detail: impl Into<String>,
+) -> FieldError {
     FieldError { pointer: pointer.into(), code, detail: detail.into() }
 }
 
@@ -155,8 +159,7 @@ fn checked_name(pointer: &str, name: &str) -> Result<String, FieldError> {
     let name = name.trim();
     let chars = name.chars().count();
     if chars == 0 || chars > limits::NAME_CHARS {
-        let detail =
-            format!("expected 1 to {} characters, found {chars}", limits::NAME_CHARS);
+        let detail = format!("expected 1 to {} characters, found {chars}", limits::NAME_CHARS);
         return Err(invalid(pointer, "invalid_length", detail));
     }
     Ok(name.to_owned())
@@ -171,10 +174,8 @@ fn checked_settings(
         errors
             .into_iter()
             .map(|error| {
-                let detail = format!(
-                    "{}: expected {}, found {}",
-                    error.name, error.expected, error.found
-                );
+                let detail =
+                    format!("{}: expected {}, found {}", error.name, error.expected, error.found);
                 invalid(format!("/settings/{}", error.name), "invalid_setting", detail)
             })
             .collect()

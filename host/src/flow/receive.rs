@@ -74,11 +74,7 @@ pub async fn receive(
     }
 }
 
-async fn store(
-    flow: &Flow,
-    connection: &Connection,
-    intake: NewIntake,
-) -> Result<(), Received> {
+async fn store(flow: &Flow, connection: &Connection, intake: NewIntake) -> Result<(), Received> {
     match flow.store.accept_intake(intake).await {
         Ok(()) => {
             flow.counts.backlog.fetch_add(1, Ordering::Relaxed);
@@ -135,9 +131,7 @@ async fn remember_verified(flow: &Flow, connection: &Arc<Connection>) {
     let (account, id) = (connection.account, connection.id);
     let result: Result<(), StoreError> = flow
         .store
-        .write(move |tx| {
-            Box::pin(async move { tx.mark_verified(account, id, clock::now()).await })
-        })
+        .write(move |tx| Box::pin(async move { tx.mark_verified(account, id, clock::now()).await }))
         .await;
     if let Err(error) = result {
         tracing::warn!(connection = id.0, %error, "could not remember the first genuine request");

@@ -9,10 +9,10 @@ use crate::capability::grant::{Grant, Grants};
 use crate::capability::secrets::{SecretText, Secrets};
 use crate::capability::settings::Settings;
 use crate::plugin::{Connection, Inbox, Release, Snapshot, settings_with_defaults};
+use crate::store::StoreError;
 use crate::store::connection::FullConnection;
 use crate::store::inbox::InboxRow;
 use crate::store::plugin::ActivePlugin;
-use crate::store::StoreError;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +124,15 @@ fn connection(
             secrets.into_iter().map(|(name, value)| (name, vec![SecretText::new(value)])),
         ),
     };
-    Connection::new(Arc::new(allowance), row.integration, row.enabled, hold, verified, release, calls)
+    Connection::new(
+        Arc::new(allowance),
+        row.integration,
+        row.enabled,
+        hold,
+        verified,
+        release,
+        calls,
+    )
 }
 
 fn inbox(row: InboxRow, release: Option<Arc<Release>>) -> Arc<Inbox> {

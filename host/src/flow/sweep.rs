@@ -30,7 +30,11 @@ pub async fn run(flow: Flow, stop: CancellationToken) {
             match flow.store.expire_leases(kind, clock::now()).await {
                 Ok(0) => {}
                 Ok(rows) => {
-                    tracing::warn!(kind = kind.table(), rows, "leases expired; the work is taken up again");
+                    tracing::warn!(
+                        kind = kind.table(),
+                        rows,
+                        "leases expired; the work is taken up again"
+                    );
                     wake(&flow, kind);
                 }
                 Err(error) => tracing::warn!(%error, "leases not swept"),
@@ -118,9 +122,10 @@ async fn judge(flow: &Flow, held: HeldIntake) -> Ending {
         Ok(Verdict::Answered(_)) => {
             Ending::Over { state: "done", reason: "a handshake whose caller is gone".to_owned() }
         }
-        Ok(Verdict::Refused(reason)) => {
-            Ending::Over { state: "dead", reason: format!("refused once it was verified: {reason}") }
-        }
+        Ok(Verdict::Refused(reason)) => Ending::Over {
+            state: "dead",
+            reason: format!("refused once it was verified: {reason}"),
+        },
         Err(error) if error.is_fault() && held.fault_release.is_some() => {
             Ending::Over { state: "dead", reason: format!("two releases failed at it: {error}") }
         }

@@ -2,7 +2,9 @@
 
 use crate::capability::grant::{Grant, Grants};
 use crate::capability::settings::Settings;
-use crate::domain::plugin::{ChannelDefinition, Identity, IntegrationDefinition, SettingsSection};
+use crate::domain::plugin::{
+    Capability, ChannelDefinition, Identity, IntegrationDefinition, SettingsSection,
+};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -231,8 +233,12 @@ pub fn missing(
     definition: &IntegrationDefinition,
     settings: &BTreeMap<String, Value>,
     secrets: &BTreeSet<String>,
-    grants: &Grants,
+    granted: &[(Capability, String)],
 ) -> Vec<(&'static str, String)> {
+    let grants: Grants = granted
+        .iter()
+        .filter_map(|(capability, scope)| Grant::parse(*capability, scope).ok())
+        .collect();
     let mut missing = Vec::new();
     for schema in definition.settings.iter().filter_map(parsed) {
         for name in schema.required() {
