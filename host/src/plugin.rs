@@ -5,6 +5,7 @@
 //! connection was granted. Versions of the plugin interface end at [`wit`]: everything outside
 //! speaks the domain's words.
 
+mod cache;
 mod component;
 mod definition;
 mod engine;
@@ -23,3 +24,6 @@ pub use error::CallError;
 pub use guest::{Called, Ingested};
 pub use inspect::{Inspection, Refusal, inspect};
 pub use registry::{Connection, Inbox, Registry, Snapshot};
+
+#[cfg(test)]
+mod tests;

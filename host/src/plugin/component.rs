@@ -1,18 +1,16 @@
 //! From bytes to a release that can be called: inspected, compiled or taken from the cache, and
 //! asked what it is.
 
+use super::cache::Cache;
 use super::definition::{check_channel, check_identity, check_integration};
 use super::engine::Sandbox;
-use super::inspect::{Inspection, Refusal, inspect};
+use super::inspect::{Inspection, Refusal, inspect, interface_name};
 use super::state::GuestState;
 use super::wit::v0_1::exports::{channel, choices, identity, integration, lifecycle, schedule};
 use crate::domain::plugin::{ChannelDefinition, Identity, IntegrationDefinition};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{AsContextMut, Engine};
 
 /// A component that can be called.
 pub struct Release {
@@ -75,6 +73,41 @@ impl Callable {
             pre,
         }
     }
+
+    /// Whether every interface that the component names among its exports is whole.
+    fn check(&self, exports: &[String]) -> Result<(), Refusal> {
+        let found = [
+            ("identity", self.identity.is_some()),
+            ("channel", self.channel.is_some()),
+            ("integration", self.integration.is_some()),
+            ("lifecycle", self.lifecycle.is_some()),
+            ("schedule", self.schedule.is_some()),
+            ("choices", self.choices.is_some()),
+        ];
+        let broken = found.into_iter().find(|(interface, whole)| {
+            !whole && exports.iter().any(|name| *name == interface_name(interface))
+        });
+        broken.map_or(Ok(()), |(interface, _)| {
+            Err(Refusal::IncompleteInterface { name: interface_name(interface) })
+        })
+    }
+
+    /// Whether the exported functions have the types of the interface, also those that nobody
+    /// calls when a component is installed.
+    pub(super) fn check_types(
+        &self,
+        mut store: impl AsContextMut<Data = GuestState>,
+        instance: &Instance,
+    ) -> wasmtime::Result<()> {
+        let store = &mut store.as_context_mut();
+        self.identity.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        self.channel.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        self.integration.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        self.lifecycle.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        self.schedule.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        self.choices.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        Ok(())
+    }
 }
 
 impl Sandbox {
@@ -124,69 +157,31 @@ impl Sandbox {
     fn prepare(&self, bytes: &[u8]) -> Result<(Inspection, Callable), Refusal> {
         let inspection = inspect(bytes, self.inner.config.max_component_bytes)?;
         let told = |error: wasmtime::Error| Refusal::DoesNotCompile(format!("{error:#}"));
-        let component =
-            compiled(&self.inner.engine, &self.inner.config.cache_dir, &inspection.digest, bytes)
-                .map_err(told)?;
+        let (engine, cache) = (&self.inner.engine, self.inner.cache.as_ref());
+        let component = compiled(engine, cache, &inspection.digest, bytes).map_err(told)?;
         let pre = self.inner.linker.instantiate_pre(&component).map_err(told)?;
-        Ok((inspection, Callable::new(pre)))
+        let callable = Callable::new(pre);
+        callable.check(&inspection.exports)?;
+        Ok((inspection, callable))
     }
 }
 
+/// Compiled code: from the cache, or made now and kept.
 fn compiled(
     engine: &Engine,
-    cache_dir: &Path,
+    cache: Option<&Cache>,
     digest: &str,
     bytes: &[u8],
 ) -> wasmtime::Result<Component> {
-    let path = cache_path(engine, cache_dir, digest);
-    if path.exists()
-        && let Some(component) = cached(engine, &path)
-    {
+    let Some(cache) = cache else { return Component::new(engine, bytes) };
+    if let Some(component) = cache.get(engine, digest) {
         return Ok(component);
     }
     let component = Component::new(engine, bytes)?;
-    if let Err(error) = keep(&path, &component) {
-        tracing::warn!(path = %path.display(), %error, "compiled code not kept; it will be compiled again");
+    if let Err(error) = cache.keep(digest, &component) {
+        tracing::warn!(digest, %error, "compiled code not kept; it will be compiled again");
     }
     // From the file, so that its pages are shared with every other process and dropped under
     // memory pressure.
-    Ok(cached(engine, &path).unwrap_or(component))
-}
-
-fn cache_path(engine: &Engine, cache_dir: &Path, digest: &str) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    cache_dir.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
-}
-
-#[allow(unsafe_code, reason = "see the safety comment")]
-fn cached(engine: &Engine, path: &Path) -> Option<Component> {
-    // SAFETY: the file must be what `Component::serialize` of a compatible engine wrote. It lies in
-    // a directory that only this host's user may enter, was written under another name and renamed
-    // when it was complete, is named after the component's digest and the engine's compatibility
-    // hash, and is never changed afterwards. Nothing from outside ever gets there.
-    match unsafe { Component::deserialize_file(engine, path) } {
-        Ok(component) => Some(component),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "compiled code of another kind is dropped");
-            // It is made anew either way.
-            drop(std::fs::remove_file(path));
-            None
-        }
-    }
-}
-
-fn keep(path: &Path, component: &Component) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
-    let bytes = component.serialize().map_err(std::io::Error::other)?;
-    let temporary = directory.join(format!(".{}", crate::clock::new_id()));
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
+    Ok(cache.get(engine, digest).unwrap_or(component))
 }

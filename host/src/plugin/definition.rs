@@ -1,6 +1,7 @@
 //! What components say of themselves, checked; and settings against it.
 
 use crate::capability::grant::{Grant, Grants};
+use crate::capability::secrets::SecretGrant;
 use crate::capability::settings::Settings;
 use crate::domain::plugin::{
     Capability, ChannelDefinition, Identity, IntegrationDefinition, SettingsSection,
@@ -74,8 +75,11 @@ pub(super) fn check_channel(definition: &ChannelDefinition) -> Result<()> {
 }
 
 fn sections(sections: &[SettingsSection]) -> Result<()> {
-    let mut seen = BTreeSet::new();
+    let (mut ids, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for section in sections {
+        if !ids.insert(&section.id) {
+            return Err(not("sections", "every id once", &section.id));
+        }
         let schema = parsed(section).ok_or_else(|| {
             not(format!("section {}", section.id), "a JSON Schema of an object", &section.schema)
         })?;
@@ -253,10 +257,23 @@ pub fn missing(
             }
         }
     }
+    let declared: BTreeSet<String> = definition
+        .settings
+        .iter()
+        .filter_map(parsed)
+        .flat_map(|schema| schema.properties().map(|(name, _)| name.clone()).collect::<Vec<_>>())
+        .collect();
     for request in &definition.requests {
-        if let Ok(grant) = Grant::parse(request.capability, &request.scope)
-            && !grants.covers(&grant)
+        let Ok(grant) = Grant::parse(request.capability, &request.scope) else { continue };
+        // A section that declares the secret says itself whether it is required.
+        if let Grant::Secret(SecretGrant { name, .. }) = &grant
+            && !declared.contains(name)
+            && !secrets.contains(name)
+            && !missing.iter().any(|(kind, known)| *kind == "secret" && known == name)
         {
+            missing.push(("secret", name.clone()));
+        }
+        if !grants.covers(&grant) {
             let word = crate::store::connection::capability_word(request.capability);
             missing.push(("grant", format!("{word} {}", request.scope)));
         }

@@ -1,5 +1,6 @@
 //! The engine, its ticker, and the threads that guests run on.
 
+use super::cache::Cache;
 use super::state::GuestState;
 use super::wit::v0_1;
 use crate::capability::Export;
@@ -40,7 +41,9 @@ pub struct Limits {
     pub describe_ms: u64,
     /// Milliseconds of guest time elsewhere.
     pub work_ms: u64,
-    /// Milliseconds from beginning to end of a call without network.
+    /// Milliseconds from beginning to end of `verify`: a provider waits for it.
+    pub verify_outer_ms: u64,
+    /// Milliseconds from beginning to end of another call without network.
     pub outer_ms: u64,
     /// Milliseconds from beginning to end of a call with network.
     pub network_outer_ms: u64,
@@ -60,6 +63,7 @@ impl Default for Limits {
             verify_ms: 250,
             describe_ms: 1_000,
             work_ms: 2_000,
+            verify_outer_ms: 1_000,
             outer_ms: 10_000,
             network_outer_ms: 45_000,
             wait_ms: 2_000,
@@ -92,7 +96,11 @@ impl Limits {
 
     /// Milliseconds that an export has from beginning to end.
     pub(super) fn outer_ms(&self, export: Export) -> u64 {
-        if export.has_network() { self.network_outer_ms } else { self.outer_ms }
+        match export {
+            Export::Verify => self.verify_outer_ms,
+            _ if export.has_network() => self.network_outer_ms,
+            _ => self.outer_ms,
+        }
     }
 }
 
@@ -149,6 +157,7 @@ pub(super) struct Inner {
     pub(super) linker: Linker<GuestState>,
     pub(super) services: Arc<Services>,
     pub(super) config: SandboxConfig,
+    pub(super) cache: Option<Cache>,
     /// Room for instances: the pool itself answers "full" with an error.
     pub(super) room: Arc<Semaphore>,
     guests: Option<Runtime>,
@@ -192,7 +201,9 @@ impl Sandbox {
         start_ticker(&engine)?;
         let room = Arc::new(Semaphore::new(usize::try_from(config.instances).unwrap_or(1)));
         let guests = Some(guests);
-        Ok(Self { inner: Arc::new(Inner { engine, linker, services, config, room, guests }) })
+        let cache = Cache::open(&engine, &config.cache_dir);
+        let inner = Inner { engine, linker, services, config, cache, room, guests };
+        Ok(Self { inner: Arc::new(inner) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::wit::v0_1::convert::Unusable;
 use crate::capability::{Export, Fault, log};
-use wasmtime::Trap;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 /// Longest detail of an error, in bytes.
 const DETAIL_BYTES: usize = 400;
@@ -122,8 +122,14 @@ impl CallError {
         Self::Unusable { plugin: plugin.to_owned(), export: export.name(), detail }
     }
 
-    /// What an error of the runtime means.
-    pub(super) fn of(plugin: &str, export: Export, limit_ms: u64, error: &wasmtime::Error) -> Self {
+    /// What an error of the runtime means; `said` is what the guest wrote before it.
+    pub(super) fn of(
+        plugin: &str,
+        export: Export,
+        limit_ms: u64,
+        error: &wasmtime::Error,
+        said: &str,
+    ) -> Self {
         let (plugin, export) = (plugin.to_owned(), export.name());
         if error.downcast_ref::<OutOfTime>().is_some() {
             return Self::Deadline { plugin, export, limit_ms };
@@ -136,6 +142,9 @@ impl CallError {
             Some(fault @ (Fault::Memory(_) | Fault::Stopping)) => {
                 return Self::Host { plugin, export, detail: fault.to_string() };
             }
+        }
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Self::Host { plugin, export, detail: "no room for another instance".to_owned() };
         }
         // The causes without the backtrace, whose names the guest chooses.
         let told: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -151,6 +160,10 @@ impl CallError {
         if any("fuel allocated for hostcalls has been exhausted") {
             return Self::TooMuch { plugin, export };
         }
+        let detail = match said {
+            "" => detail,
+            said => log::escape(&format!("{detail}; it wrote: {said}"), DETAIL_BYTES),
+        };
         Self::Trap { plugin, export, detail }
     }
 }

@@ -190,10 +190,11 @@ impl Sandbox {
             }
             Err((wrong, store)) => {
                 let at = store.as_ref().map_or(export, |store| store.data().context.export());
-                // The instance is thrown away: after a trap nothing of it can be trusted.
-                drop(store);
+                // The instance is thrown away: after a trap nothing of it can be trusted. What it
+                // wrote, such as why it panicked, is for people only.
+                let said = store.map(|store| store.into_data().last_words()).unwrap_or_default();
                 Err(match wrong {
-                    Wrong::Runtime(error) => CallError::of(&plugin, at, guest_ms, &error),
+                    Wrong::Runtime(error) => CallError::of(&plugin, at, guest_ms, &error, &said),
                     Wrong::Answer(export, unusable) => {
                         CallError::unusable(&plugin, export, &unusable)
                     }
@@ -216,6 +217,7 @@ impl Sandbox {
         let export = Export::IdentityDescribe;
         let work: Work<Identity> = Box::new(move |live| {
             Box::pin(async move {
+                live.callable.check_types(&mut live.store, &live.instance)?;
                 let indices = live.callable.identity.as_ref().ok_or(Wrong::NotExported(export))?;
                 let guest = indices.load(&mut live.store, &live.instance)?;
                 let identity = guest.call_describe(&mut live.store).await?;

@@ -64,6 +64,12 @@ pub enum Refusal {
     /// Neither interface.
     #[error("it exports neither tidegate:plugin/channel nor tidegate:plugin/integration")]
     NoInterface,
+    /// An interface without all of its functions.
+    #[error("it exports {name}, but not all of its functions: build it with the SDK")]
+    IncompleteInterface {
+        /// The interface.
+        name: String,
+    },
     /// Nobody.
     #[error("it does not export tidegate:plugin/identity, so nobody can say whose it is")]
     NoIdentity,
@@ -103,9 +109,7 @@ pub fn inspect(bytes: &[u8], limit: usize) -> Result<Inspection, Refusal> {
     for name in &exports {
         check_version(name)?;
     }
-    let has = |interface: &str| {
-        exports.iter().any(|name| *name == format!("{INTERFACE}/{interface}@{VERSION}"))
-    };
+    let has = |interface: &str| exports.iter().any(|name| *name == interface_name(interface));
     if !has("channel") && !has("integration") {
         return Err(Refusal::NoInterface);
     }
@@ -113,6 +117,11 @@ pub fn inspect(bytes: &[u8], limit: usize) -> Result<Inspection, Refusal> {
         return Err(Refusal::NoIdentity);
     }
     Ok(Inspection { digest: digest_of(bytes), size: bytes.len() as u64, imports, exports })
+}
+
+/// The full name of one of the interfaces, in the version that this host serves.
+pub(super) fn interface_name(interface: &str) -> String {
+    format!("{INTERFACE}/{interface}@{VERSION}")
 }
 
 /// The names at the component's own level; those of nested components are theirs.
@@ -146,7 +155,7 @@ fn check_import(name: &str) -> Result<(), Refusal> {
     }
     check_version(name)?;
     let ours = ["types", "exchange", "log", "settings", "secrets", "http", "kv", "blobs"];
-    if ours.iter().any(|interface| name == format!("{INTERFACE}/{interface}@{VERSION}")) {
+    if ours.iter().any(|interface| name == interface_name(interface)) {
         return Ok(());
     }
     let hint = if name.starts_with("wasi:sockets") || name.starts_with("wasi:http") {

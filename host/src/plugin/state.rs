@@ -12,6 +12,8 @@ use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 /// Most WASI resources of one instance: streams and pollables.
 const RESOURCES: usize = 128;
+/// Lines of output that explain a failed call.
+const LAST_LINES: usize = 4;
 
 /// What the host keeps for one instance.
 pub struct GuestState {
@@ -44,6 +46,20 @@ impl GuestState {
             wasi: None,
             output: Output::default(),
         }
+    }
+
+    /// The end of what the guest wrote to standard output and error before its call failed.
+    pub(super) fn last_words(self) -> String {
+        if self.wasi.is_none() {
+            return String::new();
+        }
+        let lines = self.output.lines();
+        let told: Vec<&str> = lines
+            .iter()
+            .map(|line| line.trim())
+            .filter(|line| !line.is_empty() && !line.starts_with("note: run with"))
+            .collect();
+        told.get(told.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join(" ")
     }
 
     /// What the call leaves behind, what it wrote to standard output among its log lines.
