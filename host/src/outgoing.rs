@@ -12,4 +12,6 @@ mod address;
 mod client;
 
 pub use address::{Forbidden, Policy, check_url};
-pub use client::{Client, ClientError, SendError, TakenResponse};
+pub use client::{
+    Body, BodyError, BodyStream, Client, ClientError, OpenResponse, Outgoing, SendError, TakenResponse,
+};
