@@ -192,9 +192,7 @@ pub async fn send(
     context.blob_bytes += done.blob_bytes;
     let connection = allowance.connection;
     let writes = done.captured.into_iter();
-    context
-        .captured
-        .extend(writes.map(|(name, value)| SecretWrite { connection, name, value }));
+    context.captured.extend(writes.map(|(name, value)| SecretWrite { connection, name, value }));
     Ok(Ok(done.response))
 }
 
@@ -268,7 +266,8 @@ enum Failure {
 
 impl Errand {
     async fn run(self) -> Result<Done, Failure> {
-        let Self { client, memory, prepared, timeout, response_bytes, room, captures, known } = self;
+        let Self { client, memory, prepared, timeout, response_bytes, room, captures, known } =
+            self;
         let scrubber = Scrubber::new(&known, &prepared.written);
         let fail = |error: SendError| Failure::Guest(tell(error, &scrubber));
         let outgoing = Outgoing {
@@ -405,3 +404,6 @@ fn tell(error: SendError, scrubber: &Scrubber) -> HttpError {
         SendError::TooLarge { limit } => HttpError::TooLarge(limit),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,3 +331,136 @@ fn permitted(
     };
     found.map(check).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const LOOPBACK: Policy = Policy { allow_loopback: true };
+
+    /// Answers one connection with these bytes, then holds it open.
+    async fn server(answer: Vec<u8>) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut buffer = vec![0; 4096];
+            socket.read(&mut buffer).await.unwrap();
+            socket.write_all(&answer).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        });
+        Url::parse(&format!("http://127.0.0.1:{port}/path")).unwrap()
+    }
+
+    fn post(url: Url, millis: u64) -> Outgoing {
+        Outgoing {
+            method: Method::POST,
+            url,
+            headers: HeaderMap::new(),
+            body: Body::Whole(Bytes::from_static(b"hello")),
+            deadline: Instant::now() + Duration::from_millis(millis),
+        }
+    }
+
+    async fn send(policy: Policy, url: Url, limit: u64) -> Result<TakenResponse, SendError> {
+        Client::new(policy).unwrap().send(post(url, 2000), limit).await
+    }
+
+    #[tokio::test]
+    async fn a_response_is_taken_whole() {
+        let url =
+            server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-a: b\r\n\r\nok".to_vec()).await;
+        let taken = send(LOOPBACK, url, 2).await.unwrap();
+        assert_eq!((taken.status, &taken.body[..]), (StatusCode::OK, &b"ok"[..]));
+        assert_eq!(taken.headers["x-a"], "b");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer() {
+        let answer = b"HTTP/1.1 302 Found\r\nlocation: /else\r\ncontent-length: 0\r\n\r\n";
+        let taken = send(LOOPBACK, server(answer.to_vec()).await, 10).await.unwrap();
+        assert_eq!(taken.status, StatusCode::FOUND);
+    }
+
+    #[tokio::test]
+    async fn too_many_bytes_are_not_read() {
+        let declared = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n".to_vec();
+        let chunked =
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nb\r\n01234567890\r\n".to_vec();
+        for answer in [declared, chunked] {
+            let error = send(LOOPBACK, server(answer).await, 10).await.unwrap_err();
+            assert_eq!(error, SendError::TooLarge { limit: 10 });
+        }
+        let large = "y".repeat(70_000);
+        let headers = format!("HTTP/1.1 200 OK\r\nx: {large}\r\ncontent-length: 0\r\n\r\n");
+        let error = send(LOOPBACK, server(headers.into_bytes()).await, 10).await.unwrap_err();
+        assert_eq!(error, SendError::TooLarge { limit: u64::from(HEADER_BYTES) });
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_full_response_is_ambiguous() {
+        let silent = server(Vec::new()).await;
+        let half = server(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".to_vec()).await;
+        for url in [silent, half] {
+            let client = Client::new(LOOPBACK).unwrap();
+            let error = client.send(post(url, 200), 100).await.unwrap_err();
+            assert_eq!(error, SendError::Ambiguous("timed out".to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_means_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let url = Url::parse(&format!("http://127.0.0.1:{port}/?token=hidden")).unwrap();
+        let error = send(LOOPBACK, url, 10).await.unwrap_err();
+        assert!(matches!(&error, SendError::NotSent(why) if !why.contains("hidden")), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_hangs_means_not_sent() {
+        let mut url = server(Vec::new()).await;
+        url.set_scheme("https").unwrap();
+        let client = Client::new(LOOPBACK).unwrap();
+        let error = client.send(post(url, 200), 10).await.unwrap_err();
+        assert_eq!(error, SendError::NotSent("timed out".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn without_the_switch_loopback_is_never_dialled() {
+        let url = server(Vec::new()).await;
+        let mut secure = url.clone();
+        secure.set_scheme("https").unwrap();
+        let mut named = secure.clone();
+        named.set_host(Some("localhost")).unwrap();
+        for url in [url, secure, named] {
+            let error = send(Policy::default(), url, 10).await.unwrap_err();
+            assert!(matches!(error, SendError::Denied(_)), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_address_is_denied_when_it_is_resolved() {
+        // The check of the URL is passed over: only the resolver is in the way.
+        let client = Client::new(Policy::default()).unwrap();
+        let error = client.inner.get("https://localhost:9/").send().await.unwrap_err();
+        assert!(matches!(judge(error, false), SendError::Denied(Forbidden::Address { .. })));
+    }
+
+    #[test]
+    fn one_closed_address_closes_a_name() {
+        let found = |texts: &[&str]| {
+            let parsed: Vec<SocketAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            parsed.into_iter()
+        };
+        let closed = Policy::default();
+        assert!(permitted(closed, "a.example", found(&["1.1.1.1:0", "[2606:4700::1]:0"])).is_ok());
+        assert!(permitted(closed, "a.example", found(&["1.1.1.1:0", "10.0.0.1:0"])).is_err());
+        assert!(permitted(closed, "a.example", found(&["[::ffff:1.1.1.1]:0"])).is_err());
+        assert!(permitted(LOOPBACK, "localhost", found(&["127.0.0.1:0", "[::1]:0"])).is_ok());
+        assert!(permitted(LOOPBACK, "localhost", found(&["1.1.1.1:0"])).is_err());
+    }
+}

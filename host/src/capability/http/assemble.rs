@@ -13,8 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use http::Method;
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -223,7 +223,10 @@ impl Shape {
         let open = &url[Position::BeforePath..];
         for index in 0..secrets {
             let mark = placeholder(index);
-            if open.matches(&mark).count() != 1 || url.as_str().matches(&mark).count() != 1 || fragment.contains(&mark) {
+            if open.matches(&mark).count() != 1
+                || url.as_str().matches(&mark).count() != 1
+                || fragment.contains(&mark)
+            {
                 return Err(deny("a secret outside the path and the query of the URL".to_owned()));
             }
         }
@@ -315,11 +318,15 @@ async fn pieces(
             Part::Bytes(bytes) => Piece::Bytes(Bytes::copy_from_slice(bytes)),
             Part::Blob(id) => match blobs::stat(context, id.clone()).await? {
                 Ok(info) => Piece::Blob { id: info.id, offset: 0, size: info.size },
-                Err(blobs::Denied::NotFound) => return Ok(Err(deny(format!("blob {id:?} is not there")))),
+                Err(blobs::Denied::NotFound) => {
+                    return Ok(Err(deny(format!("blob {id:?} is not there"))));
+                }
                 Err(_) => return Ok(Err(deny("blobs are not granted".to_owned()))),
             },
             Part::Secret { .. } | Part::BasicAuth { .. } => match filler.secret(part) {
-                Ok(Some(secret)) => Piece::Bytes(Bytes::copy_from_slice(secret.expose().as_bytes())),
+                Ok(Some(secret)) => {
+                    Piece::Bytes(Bytes::copy_from_slice(secret.expose().as_bytes()))
+                }
                 Ok(None) => continue,
                 Err(error) => return Ok(Err(error)),
             },

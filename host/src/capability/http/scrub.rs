@@ -207,7 +207,8 @@ mod tests {
         let text = b"abc sesame-open def sesame-ope";
         for size in 1..text.len() {
             let mut stream = scrubber("sesame-open").stream();
-            let mut clean: Vec<u8> = text.chunks(size).flat_map(|piece| stream.push(piece)).collect();
+            let mut clean: Vec<u8> =
+                text.chunks(size).flat_map(|piece| stream.push(piece)).collect();
             clean.extend(stream.finish());
             assert_eq!(clean, b"abc *** def sesame-ope", "pieces of {size}");
         }
