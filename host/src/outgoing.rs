@@ -13,6 +13,13 @@ mod client;
 
 pub use address::{Forbidden, Policy, check_url};
 pub use client::{
-    BlobStream, Body, Client, ClientError, Request, SendError, TakenResponse, body_of,
-    install_crypto,
+    Body, BodyError, BodyStream, Client, ClientError, OpenResponse, Outgoing, SendError,
+    TakenResponse,
 };
+
+/// Makes ring the process's source of cryptography for TLS, for clients that are not this one. A
+/// second call changes nothing.
+pub fn install_crypto() {
+    // An error says that one is installed, which is all that is wanted.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

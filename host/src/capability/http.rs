@@ -1,55 +1,40 @@
-//! `http`: outgoing requests under the connection's grants.
+//! `http`: outgoing requests. Granted per host; a secret goes only where its own grant says.
 //!
-//! The policy is judged on the request as the guest wrote it, with a placeholder for every secret;
-//! secrets are put in afterwards, and only those that are granted to the request's host. What comes
-//! back is scrubbed of them. Denied in descriptions, in `verify` and in every channel call.
+//! Answers in integration calls except `describe` and `verify`. Every check is made on the URL with
+//! placeholders where its secrets belong, so a secret cannot steer a request. What comes back is
+//! searched for the connection's secrets before the guest sees it.
 
-mod parts;
+mod assemble;
+mod capture;
 mod scrub;
 
-use super::context::CallContext;
+use super::blobs;
+use super::context::{Allowance, CallContext};
 use super::host_pattern::HostPattern;
-use super::memory::{BlobBytes, BlobSourceError, MemoryError};
+use super::log::escape;
+use super::memory::{BlobBytes, BlobLabel, BlobSourceError, Memory, MemoryError};
 use super::secrets::{SecretText, SecretWrite};
-use super::{Fault, blobs};
-use crate::outgoing::{self, SendError, TakenResponse};
+use super::{Fault, HostLimits};
+use crate::outgoing::{Client, OpenResponse, Outgoing, SendError, TakenResponse};
+use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use scrub::Scrubber;
+use std::sync::Arc;
 use std::time::Duration;
+use tidegate_domain::id::AccountId;
 use tokio_util::task::AbortOnDropHandle;
-use url::Url;
 
-/// Most headers of a request.
-const HEADERS: usize = 64;
-/// Most bytes of a header's value.
-const HEADER_BYTES: usize = 8 << 10;
-/// Most bytes of a URL.
-const URL_BYTES: usize = 8 << 10;
-/// Most bytes of the headers of a response that a guest gets.
-const RESPONSE_HEADER_BYTES: usize = 32 << 10;
-/// Headers that only the host sets.
-const HOST_HEADERS: [&str; 14] = [
-    "connection",
-    "content-length",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-];
+/// The longest text of an error, in bytes.
+const ERROR_BYTES: usize = 400;
+/// The most captures of one request.
+const CAPTURES: usize = 16;
 
-/// Hosts that may be called.
+/// Requests to these hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpGrant {
-    /// Which.
+    /// The hosts.
     pub hosts: HostPattern,
 }
 
@@ -58,11 +43,11 @@ pub struct HttpGrant {
 pub enum Form {
     /// As it is.
     Plain,
-    /// In base64.
+    /// Base64 with padding.
     Base64,
-    /// Percent-encoded.
+    /// Everything but unreserved characters percent-encoded.
     UrlEncoded,
-    /// As the inside of a JSON string.
+    /// A JSON string, its quotation marks included.
     JsonString,
 }
 
@@ -71,310 +56,354 @@ pub enum Form {
 pub enum Part {
     /// Text.
     Text(String),
-    /// Bytes; only in a body.
+    /// Bytes; not in a URL.
     Bytes(Vec<u8>),
-    /// A blob, streamed; only in a body.
+    /// A blob's id; only in a body.
     Blob(String),
-    /// A secret by name.
-    Secret(String, Form),
+    /// A secret.
+    Secret {
+        /// Its name.
+        name: String,
+        /// How it is written.
+        form: Form,
+    },
     /// `base64(user ":" secret)`.
-    BasicAuth(String, String),
+    BasicAuth {
+        /// The user.
+        user: String,
+        /// The secret's name.
+        secret: String,
+    },
 }
 
-/// A request as the guest wrote it.
+/// A request header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Vec<Part>,
+}
+
+/// The string at this place of a 2xx response becomes a secret of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// A JSON Pointer.
+    pub pointer: String,
+    /// The secret's name.
+    pub secret: String,
+}
+
+/// A request as the guest asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The method.
+    /// The method, in capitals.
     pub method: String,
     /// The URL.
     pub url: Vec<Part>,
-    /// Headers in order.
-    pub headers: Vec<(String, Vec<Part>)>,
+    /// Headers.
+    pub headers: Vec<Header>,
     /// The body.
     pub body: Vec<Part>,
-    /// Milliseconds; none is the host's.
+    /// Milliseconds for everything; at most the host's own limit.
     pub timeout_ms: Option<u32>,
     /// Keep the body of a 2xx response as a blob of this name.
     pub into_blob: Option<String>,
-    /// JSON Pointers of a 2xx response, and the secrets that they become.
-    pub captures: Vec<(String, String)>,
+    /// Secrets in the response.
+    pub captures: Vec<Capture>,
 }
 
-/// The body of a response.
+/// A response's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Its bytes.
+    /// The bytes.
     Bytes(Vec<u8>),
-    /// The blob that keeps it.
+    /// The id of the blob that has them.
     Blob(String),
 }
 
-/// A response.
+/// A response as the guest sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status.
     pub status: u16,
-    /// Headers in order; values that are not text are left out.
+    /// Names and values.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Body,
 }
 
-/// Why there is no response.
+/// What the guest is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// Not granted; names the host, method or secret.
-    NotGranted(String),
+pub enum HttpError {
+    /// Not granted or not a request; names the host, method, header or secret.
+    Denied(String),
     /// Nothing was sent.
     NotSent(String),
     /// The request may have been carried out.
     Ambiguous(String),
-    /// The response is larger than this.
+    /// More bytes than this.
     TooLarge(u64),
 }
 
-impl From<SendError> for Denied {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Forbidden(forbidden) => Self::NotGranted(forbidden.to_string()),
-            SendError::NotSent(why) => Self::NotSent(why),
-            SendError::Ambiguous(why) => Self::Ambiguous(why),
-            SendError::TooLarge { limit } => Self::TooLarge(limit),
-        }
-    }
-}
-
-/// Sends a request.
+/// Sends a request under the call's grants.
 ///
 /// # Errors
-/// A [`Fault`] ends the call; the inner error is the guest's to see.
+/// The host's memory did not answer, or the host is stopping.
 pub async fn send(
     context: &mut CallContext,
     request: Request,
-) -> Result<Result<Response, Denied>, Fault> {
-    let scrubber = Scrubber::of(context);
-    let result = try_send(context, request, &scrubber).await;
-    match result {
-        Ok(response) => Ok(Ok(response)),
-        Err(Stop::Denied(denied)) => Ok(Err(scrubber.denied(denied))),
-        Err(Stop::Fault(fault)) => Err(fault),
-    }
-}
-
-/// Why a request goes no further.
-enum Stop {
-    Denied(Denied),
-    Fault(Fault),
-}
-
-impl From<Denied> for Stop {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
-    }
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-fn not_granted(what: impl Into<String>) -> Stop {
-    Stop::Denied(Denied::NotGranted(what.into()))
-}
-
-async fn try_send(
-    context: &mut CallContext,
-    request: Request,
-    scrubber: &Scrubber,
-) -> Result<Response, Stop> {
-    if !context.export.has_network() {
-        return Err(not_granted(format!("{} has no network", context.export)));
+) -> Result<Result<Response, HttpError>, Fault> {
+    let Some(allowance) = context.allowance.clone().filter(|_| context.export.has_network()) else {
+        return Ok(denied(format!("{} has no network", context.export)));
+    };
+    let most = context.services.limits.http_requests;
+    if context.http_requests >= most {
+        return Ok(denied(format!("more than {most} requests in one call")));
     }
     context.http_requests += 1;
-    let limits = context.services.limits.clone();
-    if context.http_requests > limits.http_requests {
-        return Err(not_granted(format!(
-            "more than {} requests in one call",
-            limits.http_requests
-        )));
-    }
-    let method = method(&request.method)?;
-    let url = url(context, &request.url)?;
-    let headers = headers(context, &url, &request.headers)?;
-    let body = parts::body(context, &url, &request.body).await?;
-    let timeout = request.timeout_ms.map_or(limits.http_timeout_ms, u64::from);
-    let into_blob = match &request.into_blob {
-        None => None,
-        Some(name) => {
-            let (account, left) =
-                blobs::creatable(context).ok_or_else(|| not_granted("blobs are not granted"))?;
-            Some((account, left, name.clone()))
-        }
+    let room = match room(context, &allowance, &request) {
+        Ok(room) => room,
+        Err(error) => return Ok(Err(error)),
     };
-    let limit = into_blob.as_ref().map_or(limits.http_response_bytes, |(_, left, _)| *left);
-    let request_out = outgoing::Request {
-        method,
-        url,
-        headers,
-        body,
-        timeout: Duration::from_millis(timeout.min(limits.http_timeout_ms)),
-        limit,
+    let timeout_ms = timeout_ms(&request, &context.services.limits);
+    let prepared = match assemble::assemble(context, &allowance, &request).await? {
+        Ok(prepared) => prepared,
+        Err(error) => return Ok(Err(error)),
     };
-    let client = context.services.client.clone();
-    let sending = context.services.host.spawn(async move { client.send(request_out).await });
-    let response = AbortOnDropHandle::new(sending)
-        .await
-        .map_err(|_| Fault::Stopping)?
-        .map_err(Denied::from)?;
-
-    let status = response.status;
-    let headers = scrubber.headers(&response.headers);
-    let good = (200..300).contains(&status);
-    if good && let Some((account, _, name)) = into_blob {
-        let content_type = header_text(&response.headers, "content-type");
-        let label = blobs::label(&name, &content_type);
-        let body = keep(context, account, label, response).await?;
-        return Ok(Response { status, headers, body });
-    }
-    let reading = context.services.host.spawn(response.bytes());
-    let bytes = AbortOnDropHandle::new(reading)
-        .await
-        .map_err(|_| Fault::Stopping)?
-        .map_err(Denied::from)?;
-    if bytes.len() as u64 > limits.http_response_bytes {
-        return Err(Denied::TooLarge(limits.http_response_bytes).into());
-    }
-    let bytes = if good { capture(context, &request.captures, bytes) } else { bytes };
-    Ok(Response { status, headers, body: Body::Bytes(scrubber.bytes(bytes)) })
+    let captured = context.captured.iter().map(|write| &write.value);
+    let known: Vec<SecretText> = allowance.secrets.all().chain(captured).cloned().collect();
+    let errand = Errand {
+        client: context.services.client.clone(),
+        memory: Arc::clone(&context.services.memory),
+        prepared,
+        timeout: Duration::from_millis(timeout_ms),
+        response_bytes: context.services.limits.http_response_bytes,
+        room,
+        captures: request.captures,
+        known,
+    };
+    let task = AbortOnDropHandle::new(context.services.host.spawn(errand.run()));
+    let done = match task.await.map_err(|_| Fault::Stopping)? {
+        Ok(done) => done,
+        Err(Failure::Guest(error)) => return Ok(Err(error)),
+        Err(Failure::Host(error)) => return Err(error.into()),
+    };
+    context.blob_bytes += done.blob_bytes;
+    let connection = allowance.connection;
+    let writes = done.captured.into_iter();
+    context.captured.extend(writes.map(|(name, value)| SecretWrite { connection, name, value }));
+    Ok(Ok(done.response))
 }
 
-fn method(text: &str) -> Result<Method, Stop> {
-    match text {
-        "GET" => Ok(Method::GET),
-        "POST" => Ok(Method::POST),
-        "PUT" => Ok(Method::PUT),
-        "PATCH" => Ok(Method::PATCH),
-        "DELETE" => Ok(Method::DELETE),
-        "HEAD" => Ok(Method::HEAD),
-        other => Err(not_granted(format!("method {}", super::log::escape(other, 32)))),
-    }
+/// Where the response's body goes when it becomes a blob.
+struct Room {
+    account: AccountId,
+    name: String,
+    bytes: u64,
 }
 
-/// Judges the URL as written, then puts the secrets in; neither scheme nor host can change by that.
-fn url(context: &CallContext, written: &[Part]) -> Result<Url, Stop> {
-    let draft = parts::draft(written)?;
-    if draft.len() > URL_BYTES {
-        return Err(not_granted(format!("a URL of more than {URL_BYTES} bytes")));
-    }
-    let parsed = Url::parse(&draft)
-        .map_err(|error| Denied::NotSent(format!("the URL is not one: {error}")))?;
-    outgoing::check_url(&parsed, context.services.client.policy())
-        .map_err(|forbidden| Denied::NotGranted(forbidden.to_string()))?;
-    let (grants, settings) = match (context.grants(), &context.allowance) {
-        (Some(grants), Some(allowance)) => (grants, &allowance.settings),
-        _ => return Err(not_granted("no connection")),
-    };
-    if !grants.http.iter().any(|grant| grant.hosts.matches(&parsed, settings)) {
-        let host = parsed.host_str().unwrap_or_default();
-        let port = parsed.port().map_or_else(String::new, |port| format!(":{port}"));
-        return Err(not_granted(format!("host {host}{port}")));
-    }
-    let full = parts::text(context, &parsed, written)?;
-    let full = Url::parse(&full)
-        .map_err(|_| Denied::NotSent("the URL is none with its secrets".to_owned()))?;
-    let same = full.scheme() == parsed.scheme()
-        && full.host() == parsed.host()
-        && full.port_or_known_default() == parsed.port_or_known_default()
-        && full.username().is_empty()
-        && full.password().is_none();
-    if same { Ok(full) } else { Err(not_granted("a secret that changes the host")) }
-}
-
-fn headers(
+/// Checks what becomes of the response, before anything is sent.
+fn room(
     context: &CallContext,
-    url: &Url,
-    written: &[(String, Vec<Part>)],
-) -> Result<HeaderMap, Stop> {
-    if written.len() > HEADERS {
-        return Err(not_granted(format!("more than {HEADERS} headers")));
+    allowance: &Allowance,
+    request: &Request,
+) -> Result<Option<Room>, HttpError> {
+    if request.captures.len() > CAPTURES {
+        return Err(HttpError::Denied(format!("more than {CAPTURES} captures")));
     }
-    let mut headers = HeaderMap::new();
-    for (name, value) in written {
-        let lower = name.to_ascii_lowercase();
-        if HOST_HEADERS.contains(&lower.as_str()) || lower.starts_with("x-forwarded-") {
-            return Err(not_granted(format!("header {lower}")));
+    for capture in &request.captures {
+        if !allowance.grants.secrets.iter().any(|grant| grant.name == capture.secret) {
+            return Err(not_granted(&capture.secret));
         }
-        let name = HeaderName::from_bytes(lower.as_bytes())
-            .map_err(|_| Denied::NotSent("a header's name is not one".to_owned()))?;
-        let text = parts::text(context, url, value)?;
-        if text.len() > HEADER_BYTES {
-            return Err(not_granted(format!("a header of more than {HEADER_BYTES} bytes")));
-        }
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| Denied::NotSent(format!("the value of {name} is not one")))?;
-        value.set_sensitive(true);
-        headers.append(name, value);
     }
-    Ok(headers)
+    let Some(name) = &request.into_blob else { return Ok(None) };
+    if !request.captures.is_empty() {
+        return Err(HttpError::Denied("captures from a response that becomes a blob".to_owned()));
+    }
+    let (account, bytes) = blobs::creatable(context)
+        .ok_or_else(|| HttpError::Denied("blobs are not granted".to_owned()))?;
+    Ok(Some(Room { account, name: name.clone(), bytes }))
 }
 
-fn header_text(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+fn timeout_ms(request: &Request, limits: &HostLimits) -> u64 {
+    let asked = request.timeout_ms.map_or(limits.http_timeout_ms, u64::from);
+    asked.clamp(1, limits.http_timeout_ms.max(1))
 }
 
-/// Streams the response into a blob.
-async fn keep(
-    context: &mut CallContext,
-    account: tidegate_domain::id::AccountId,
-    label: super::memory::BlobLabel,
-    response: TakenResponse,
-) -> Result<Body, Stop> {
-    let bytes: BlobBytes = response
-        .stream()
-        .map(|chunk| {
-            chunk.map_err(|error| match error {
-                SendError::TooLarge { limit } => BlobSourceError::TooLarge { limit },
-                other => BlobSourceError::Broken(other.to_string()),
-            })
-        })
-        .boxed();
-    let kept = context
-        .on_host(move |memory| async move {
-            match memory.blob_write(account, label, bytes).await {
-                Err(MemoryError::Source(source)) => Ok(Err(source)),
-                Err(error) => Err(error),
-                Ok(info) => Ok(Ok(info)),
+fn denied<T>(reason: String) -> Result<T, HttpError> {
+    Err(HttpError::Denied(escape(&reason, ERROR_BYTES)))
+}
+
+fn not_granted(secret: &str) -> HttpError {
+    HttpError::Denied(escape(&format!("secret {secret:?} is not granted"), ERROR_BYTES))
+}
+
+/// A request on its way, on the host's own threads.
+struct Errand {
+    client: Client,
+    memory: Arc<dyn Memory>,
+    prepared: assemble::Prepared,
+    timeout: Duration,
+    response_bytes: u64,
+    room: Option<Room>,
+    captures: Vec<Capture>,
+    /// Secrets of the connection.
+    known: Vec<SecretText>,
+}
+
+/// What an errand brings back.
+struct Done {
+    response: Response,
+    blob_bytes: u64,
+    captured: Vec<(String, SecretText)>,
+}
+
+enum Failure {
+    Guest(HttpError),
+    Host(MemoryError),
+}
+
+impl Errand {
+    async fn run(self) -> Result<Done, Failure> {
+        let Self { client, memory, prepared, timeout, response_bytes, room, captures, known } =
+            self;
+        let scrubber = Scrubber::new(&known, &prepared.written);
+        let fail = |error: SendError| Failure::Guest(tell(error, &scrubber));
+        let outgoing = Outgoing {
+            method: prepared.method,
+            url: prepared.url,
+            headers: prepared.headers,
+            body: assemble::body(prepared.pieces, Arc::clone(&memory)),
+            deadline: tokio::time::Instant::now() + timeout,
+        };
+        let open = client.open(outgoing).await.map_err(fail)?;
+        match room {
+            Some(room) if open.status.is_success() => keep(open, room, &*memory, scrubber).await,
+            _ => {
+                let taken = open.take(response_bytes).await.map_err(fail)?;
+                Ok(hand_over(taken, &captures, known, &prepared.written, scrubber))
             }
-        })
-        .await?;
-    match kept {
-        Ok(info) => {
-            context.blob_bytes += info.size;
-            Ok(Body::Blob(info.id))
         }
-        Err(BlobSourceError::TooLarge { limit }) => Err(Denied::TooLarge(limit).into()),
-        Err(BlobSourceError::Broken(why)) => Err(Denied::Ambiguous(why).into()),
     }
 }
 
-/// Takes secrets out of a JSON response; the guest sees `***` in their place.
-fn capture(context: &mut CallContext, captures: &[(String, String)], bytes: Vec<u8>) -> Vec<u8> {
-    if captures.is_empty() {
-        return bytes;
+/// Keeps the response's body as a blob.
+async fn keep(
+    open: OpenResponse,
+    room: Room,
+    memory: &dyn Memory,
+    scrubber: Scrubber,
+) -> Result<Done, Failure> {
+    let status = open.status.as_u16();
+    let headers = visible(&open.headers, &scrubber);
+    let label = label(&room.name, &open.headers, &scrubber);
+    let cause = Arc::new(std::sync::Mutex::new(None));
+    let bytes = scrubbed(open, room.bytes, scrubber.clone(), Arc::clone(&cause));
+    match memory.blob_write(room.account, label, bytes).await {
+        Ok(info) => Ok(Done {
+            response: Response { status, headers, body: Body::Blob(info.id) },
+            blob_bytes: info.size,
+            captured: Vec::new(),
+        }),
+        Err(error) => {
+            let cause = cause.lock().ok().and_then(|mut cause| cause.take());
+            Err(match cause {
+                Some(cause) => Failure::Guest(tell(cause, &scrubber)),
+                None => Failure::Host(error),
+            })
+        }
     }
-    let Some(allowance) = context.allowance.clone() else { return bytes };
-    let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return bytes };
-    for (pointer, name) in captures {
-        let granted = allowance.grants.secrets.iter().any(|grant| grant.name == *name);
-        let Some(place) = json.pointer_mut(pointer).filter(|_| granted) else { continue };
-        let Some(text) = place.as_str().map(str::to_owned) else { continue };
-        *place = serde_json::Value::from("***");
-        context.captured.push(SecretWrite {
-            connection: allowance.connection,
-            name: name.clone(),
-            value: SecretText::new(text),
-        });
-    }
-    serde_json::to_vec(&json).unwrap_or_default()
 }
+
+/// The body, searched as it streams. What broke it off is left in `cause`.
+fn scrubbed(
+    open: OpenResponse,
+    limit: u64,
+    scrubber: Scrubber,
+    cause: Arc<std::sync::Mutex<Option<SendError>>>,
+) -> BlobBytes {
+    let pieces = Box::pin(open.into_stream(limit));
+    let start = Some((pieces, scrubber.stream()));
+    let stream = futures_util::stream::unfold(start, move |state| {
+        let cause = Arc::clone(&cause);
+        async move {
+            let (mut pieces, mut search) = state?;
+            loop {
+                match pieces.next().await {
+                    Some(Ok(piece)) => {
+                        let clean = search.push(&piece);
+                        if !clean.is_empty() {
+                            return Some((Ok(Bytes::from(clean)), Some((pieces, search))));
+                        }
+                    }
+                    Some(Err(error)) => {
+                        let told = match &error {
+                            SendError::TooLarge { limit } => {
+                                BlobSourceError::TooLarge { limit: *limit }
+                            }
+                            other => BlobSourceError::Broken(other.to_string()),
+                        };
+                        if let Ok(mut cause) = cause.lock() {
+                            *cause = Some(error);
+                        }
+                        return Some((Err(told), None));
+                    }
+                    None => return Some((Ok(Bytes::from(search.finish())), None)),
+                }
+            }
+        }
+    });
+    stream.boxed()
+}
+
+/// Takes the captures out of a response and searches the rest.
+fn hand_over(
+    taken: TakenResponse,
+    captures: &[Capture],
+    mut known: Vec<SecretText>,
+    written: &[SecretText],
+    scrubber: Scrubber,
+) -> Done {
+    let mut captured = Vec::new();
+    let mut body = None;
+    if taken.status.is_success() && !captures.is_empty() {
+        body = capture::capture(&taken.body, captures, &mut captured);
+    }
+    let scrubber = if captured.is_empty() {
+        scrubber
+    } else {
+        known.extend(captured.iter().map(|(_, value)| value.clone()));
+        Scrubber::new(&known, written)
+    };
+    let body = scrubber.scrub(body.as_deref().unwrap_or(&taken.body));
+    let headers = visible(&taken.headers, &scrubber);
+    let status = taken.status.as_u16();
+    let response = Response { status, headers, body: Body::Bytes(body) };
+    Done { response, blob_bytes: 0, captured }
+}
+
+fn visible(headers: &HeaderMap, scrubber: &Scrubber) -> Vec<(String, String)> {
+    let visible = |value: &[u8]| String::from_utf8_lossy(&scrubber.scrub(value)).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), visible(value.as_bytes()))).collect()
+}
+
+fn label(name: &str, headers: &HeaderMap, scrubber: &Scrubber) -> BlobLabel {
+    let stated = headers.get(CONTENT_TYPE).map(|value| scrubber.scrub(value.as_bytes()));
+    blobs::label(name, &String::from_utf8_lossy(&stated.unwrap_or_default()))
+}
+
+fn tell(error: SendError, scrubber: &Scrubber) -> HttpError {
+    let clean = |text: String| {
+        escape(&String::from_utf8_lossy(&scrubber.scrub(text.as_bytes())), ERROR_BYTES)
+    };
+    match error {
+        SendError::Denied(why) => HttpError::Denied(clean(why.to_string())),
+        SendError::NotSent(why) => HttpError::NotSent(clean(why)),
+        SendError::Ambiguous(why) => HttpError::Ambiguous(clean(why)),
+        SendError::TooLarge { limit } => HttpError::TooLarge(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests;

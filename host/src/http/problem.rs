@@ -131,6 +131,7 @@ impl Code {
     }
 
     /// The code's word.
+    #[cfg(test)]
     pub(super) const fn as_str(self) -> &'static str {
         self.row().0
     }

@@ -73,12 +73,12 @@ pub fn check_url(url: &Url, policy: Policy) -> Result<(), Forbidden> {
     if permitted { Ok(()) } else { Err(Forbidden::Address { host: host.to_string() }) }
 }
 
-fn is_local_name(name: &str) -> bool {
+pub(super) fn is_local_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name == "localhost" || name.ends_with(".localhost")
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+pub(super) fn is_loopback(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback(),
         IpAddr::V6(address) => address == Ipv6Addr::LOCALHOST,

@@ -65,8 +65,8 @@ impl Cache {
     pub(super) fn keep(&self, digest: &str, component: &Component) -> std::io::Result<()> {
         let bytes = component.serialize().map_err(Error::other)?;
         let temporary = self.directory.join(format!(".{}", crate::clock::new_id()));
-        let written = write(&temporary, &bytes)
-            .and_then(|()| std::fs::rename(&temporary, self.path(digest)));
+        let written =
+            write(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, self.path(digest)));
         if written.is_err() {
             // The first error is the one to tell.
             drop(std::fs::remove_file(&temporary));

@@ -144,7 +144,11 @@ impl CallError {
             }
         }
         if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-            return Self::Host { plugin, export, detail: "no room for another instance".to_owned() };
+            return Self::Host {
+                plugin,
+                export,
+                detail: "no room for another instance".to_owned(),
+            };
         }
         // The causes without the backtrace, whose names the guest chooses.
         let told: Vec<String> = error.chain().map(ToString::to_string).collect();

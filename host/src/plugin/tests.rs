@@ -196,7 +196,10 @@ async fn what_this_host_does_not_serve_is_refused_by_name() {
             renamed("tidegate:plugin/kv@0.1.0", "tidegate:plugin/kx@0.1.0"),
             "it imports tidegate:plugin/kx@0.1.0, which this host does not offer",
         ),
-        (renamed("plugin/channel@0.1.0", "plugin/channel@0.2.0"), "plugin/channel@0.2.0; this host"),
+        (
+            renamed("plugin/channel@0.1.0", "plugin/channel@0.2.0"),
+            "plugin/channel@0.2.0; this host",
+        ),
         (renamed("plugin/identity@0.1.0", "plugin/identitx@0.1.0"), "identity, so nobody"),
     ];
     for (bytes, expected) in cases {
@@ -392,7 +395,10 @@ async fn what_exceeds_a_limit_is_named() {
 
     let small = stage_with(|config, _| config.limits.memory_bytes = 64 << 10);
     let refused = small.sandbox.load(component()).await.unwrap_err();
-    assert!(matches!(&refused, Refusal::DoesNotCompile(why) if why.contains("memory")), "{refused}");
+    assert!(
+        matches!(&refused, Refusal::DoesNotCompile(why) if why.contains("memory")),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

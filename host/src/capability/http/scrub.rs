@@ -1,111 +1,216 @@
-//! Takes secrets out of what comes back: a provider, or whoever plays one, may echo them.
+//! Takes secrets out of what comes back: as they are, percent-encoded, in base64, in hexadecimal and
+//! as JSON writes them.
 
-use super::{Denied, RESPONSE_HEADER_BYTES};
-use crate::capability::context::CallContext;
+use super::assemble;
 use crate::capability::secrets::SecretText;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use http::HeaderMap;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Shorter secrets would tear holes into every text.
+/// Shorter secrets are not looked for: they would be found everywhere.
 const SHORTEST: usize = 6;
-/// What stands where a secret was.
-const MASK: &[u8] = b"***";
+/// Shorter pieces of base64 are not looked for either.
+const SHORTEST_BASE64: usize = 8;
+const HIDDEN: &[u8] = b"***";
 
-/// Knows every spelling of every secret of a connection.
+/// Finds the secrets of a request in any bytes. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Scrubber {
-    needles: Vec<Zeroizing<Vec<u8>>>,
+    needles: Arc<Needles>,
+}
+
+struct Needles {
+    /// The longest first.
+    all: Vec<Zeroizing<Vec<u8>>>,
+    /// The bytes that one of them starts with.
+    starts: [bool; 256],
+    longest: usize,
 }
 
 impl Scrubber {
-    pub(super) fn of(context: &CallContext) -> Self {
-        let mut needles: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-        let stored = context.allowance.iter().flat_map(|allowance| allowance.secrets.all());
-        let captured = context.captured.iter().map(|write| &write.value);
-        for secret in stored.chain(captured) {
-            needles.extend(spellings(secret));
+    /// Looks for `known` secrets in every encoding and for the texts that were `written` as they
+    /// are.
+    pub(super) fn new(known: &[SecretText], written: &[SecretText]) -> Self {
+        let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        for secret in known.iter().map(SecretText::expose).filter(|s| s.len() >= SHORTEST) {
+            encodings(secret, &mut all);
         }
-        // Longer ones first, so that no part of one survives beside the mask of another.
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        needles.dedup();
-        Self { needles }
+        for text in written.iter().map(SecretText::expose).filter(|s| s.len() >= SHORTEST) {
+            all.push(Zeroizing::new(text.as_bytes().to_vec()));
+        }
+        all.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        let mut starts = [false; 256];
+        for first in all.iter().filter_map(|needle| needle.first()) {
+            starts[usize::from(*first)] = true;
+        }
+        let longest = all.first().map_or(0, |needle| needle.len());
+        Self { needles: Arc::new(Needles { all, starts, longest }) }
     }
 
-    pub(super) fn bytes(&self, mut bytes: Vec<u8>) -> Vec<u8> {
-        for needle in &self.needles {
-            if let Some(clean) = replaced(&bytes, needle) {
-                bytes = clean;
+    /// The bytes with `***` in place of every secret.
+    pub(super) fn scrub(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut clean = Vec::with_capacity(bytes.len());
+        self.needles.search(bytes, bytes.len(), &mut clean);
+        clean
+    }
+
+    /// The same for bytes that come in pieces.
+    pub(super) fn stream(&self) -> ScrubStream {
+        ScrubStream { needles: Arc::clone(&self.needles), held: Vec::new() }
+    }
+}
+
+/// A search over pieces. Holds back what may be the start of a secret.
+pub(super) struct ScrubStream {
+    needles: Arc<Needles>,
+    held: Vec<u8>,
+}
+
+impl ScrubStream {
+    /// What is certain after one more piece.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(piece);
+        let certain = (self.held.len() + 1).saturating_sub(self.needles.longest.max(1));
+        let mut clean = Vec::with_capacity(certain);
+        let done = self.needles.search(&self.held, certain, &mut clean);
+        self.held.drain(..done);
+        clean
+    }
+
+    /// The rest.
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut clean = Vec::with_capacity(self.held.len());
+        self.needles.search(&self.held, self.held.len(), &mut clean);
+        clean
+    }
+}
+
+impl Needles {
+    /// Looks for secrets that start before `end`, and says where it stopped.
+    fn search(&self, bytes: &[u8], end: usize, clean: &mut Vec<u8>) -> usize {
+        let (mut at, mut copied) = (0, 0);
+        while at < end {
+            let rest = &bytes[at..];
+            let found = self.starts[usize::from(rest[0])]
+                .then(|| self.all.iter().find(|needle| rest.starts_with(needle)))
+                .flatten();
+            match found {
+                Some(needle) => {
+                    clean.extend_from_slice(&bytes[copied..at]);
+                    clean.extend_from_slice(HIDDEN);
+                    at += needle.len();
+                    copied = at;
+                }
+                None => at += 1,
             }
         }
-        bytes
+        clean.extend_from_slice(&bytes[copied..at]);
+        at
     }
+}
 
-    fn text(&self, text: &str) -> String {
-        String::from_utf8_lossy(&self.bytes(text.as_bytes().to_vec())).into_owned()
-    }
-
-    pub(super) fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
-        let mut size = 0;
-        headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?)))
-            .take_while(|(name, value)| {
-                size += name.len() + value.len();
-                size <= RESPONSE_HEADER_BYTES
-            })
-            .map(|(name, value)| (name, self.text(value)))
-            .collect()
-    }
-
-    pub(super) fn denied(&self, denied: Denied) -> Denied {
-        match denied {
-            Denied::NotGranted(text) => Denied::NotGranted(self.text(&text)),
-            Denied::NotSent(text) => Denied::NotSent(self.text(&text)),
-            Denied::Ambiguous(text) => Denied::Ambiguous(self.text(&text)),
-            Denied::TooLarge(limit) => Denied::TooLarge(limit),
+fn encodings(secret: &str, all: &mut Vec<Zeroizing<Vec<u8>>>) {
+    let mut add = |text: String| all.push(Zeroizing::new(text.into_bytes()));
+    add(secret.to_owned());
+    let encoded = assemble::percent_encoded(secret);
+    add(lower_escapes(&encoded));
+    // As forms and as URL parsers write it.
+    add(encoded.replace("%20", "+"));
+    add(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
+    add(encoded);
+    add(hex::encode(secret));
+    add(hex::encode_upper(secret));
+    let json = assemble::json_string(secret);
+    let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&json);
+    add(inside.replace('/', "\\/"));
+    add(inside.to_owned());
+    // Base64 of a text that the secret is a part of depends on where it starts in it.
+    for before in 0..3_usize {
+        let mut text = Zeroizing::new(vec![0; before]);
+        text.extend_from_slice(secret.as_bytes());
+        // Six bits a character: those that hold bits of a neighbour are left out.
+        let (first, last) = ((before * 8).div_ceil(6), text.len() * 8 / 6);
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            let encoded = engine.encode(&*text);
+            if let Some(piece) = encoded.get(first..last).filter(|p| p.len() >= SHORTEST_BASE64) {
+                add(piece.to_owned());
+            }
         }
     }
 }
 
-fn spellings(secret: &SecretText) -> Vec<Zeroizing<Vec<u8>>> {
-    let text = secret.expose();
-    if text.len() < SHORTEST {
-        return Vec::new();
+/// `%2F` as `%2f`.
+fn lower_escapes(encoded: &str) -> String {
+    let mut lower = String::with_capacity(encoded.len());
+    let mut in_escape = 0;
+    for c in encoded.chars() {
+        if c == '%' {
+            in_escape = 2;
+            lower.push(c);
+        } else if in_escape > 0 {
+            in_escape -= 1;
+            lower.push(c.to_ascii_lowercase());
+        } else {
+            lower.push(c);
+        }
     }
-    let quoted = serde_json::Value::from(text).to_string();
-    let inside = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-    let hex = hex::encode(text);
-    let mut all = vec![
-        text.to_owned(),
-        url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
-        inside.to_owned(),
-        STANDARD.encode(text),
-        STANDARD_NO_PAD.encode(text),
-        URL_SAFE.encode(text),
-        URL_SAFE_NO_PAD.encode(text),
-        hex.to_uppercase(),
-        hex,
-    ];
-    all.sort();
-    all.dedup();
-    all.into_iter().map(|text| Zeroizing::new(text.into_bytes())).collect()
+    lower
 }
 
-/// The bytes with a mask for every occurrence; `None` without any.
-fn replaced(bytes: &[u8], needle: &[u8]) -> Option<Vec<u8>> {
-    let find =
-        |from: usize| bytes.get(from..)?.windows(needle.len()).position(|window| window == needle);
-    let mut from = 0;
-    let mut clean = Vec::new();
-    while let Some(at) = find(from) {
-        clean.extend_from_slice(bytes.get(from..from + at)?);
-        clean.extend_from_slice(MASK);
-        from += at + needle.len();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn scrubber(secret: &str) -> Scrubber {
+        Scrubber::new(&[SecretText::new(secret.to_owned())], &[])
     }
-    if from == 0 {
-        return None;
+
+    #[test]
+    fn a_secret_is_found_in_every_writing() {
+        let secret = "s3cr/t \"t0ken\"+x";
+        let scrubber = scrubber(secret);
+        let written = [
+            secret.to_owned(),
+            "s3cr%2Ft%20%22t0ken%22%2Bx".to_owned(),
+            "s3cr%2ft%20%22t0ken%22%2bx".to_owned(),
+            "s3cr%2Ft+%22t0ken%22%2Bx".to_owned(),
+            hex::encode(secret),
+            hex::encode_upper(secret),
+            assemble::json_string(secret),
+            "s3cr\\/t \\\"t0ken\\\"+x".to_owned(),
+            STANDARD.encode(secret),
+            STANDARD.encode(format!("user:{secret}")),
+            STANDARD.encode(format!("me:{secret}:x")),
+            STANDARD.encode(format!("m:{secret}")),
+        ];
+        for text in written {
+            let clean = scrubber.scrub(format!("before {text} after").as_bytes());
+            let clean = String::from_utf8(clean).unwrap();
+            assert!(clean.contains("***"), "{text}: {clean}");
+            let found = text.get(8..text.len() - 8).unwrap_or(&text);
+            assert!(!clean.contains(found) || found.is_empty(), "{text}: {clean}");
+        }
     }
-    clean.extend_from_slice(bytes.get(from..)?);
-    Some(clean)
+
+    #[test]
+    fn other_bytes_stay_and_short_secrets_are_not_looked_for() {
+        assert_eq!(scrubber("short").scrub(b"a short text"), b"a short text");
+        assert_eq!(scrubber("longer").scrub(b"\xff\x00long"), b"\xff\x00long");
+        assert_eq!(scrubber("longer").scrub(b"longerlonger."), b"******.");
+    }
+
+    #[test]
+    fn a_secret_across_pieces_is_found() {
+        let text = b"abc sesame-open def sesame-ope";
+        for size in 1..text.len() {
+            let mut stream = scrubber("sesame-open").stream();
+            let mut clean: Vec<u8> =
+                text.chunks(size).flat_map(|piece| stream.push(piece)).collect();
+            clean.extend(stream.finish());
+            assert_eq!(clean, b"abc *** def sesame-ope", "pieces of {size}");
+        }
+    }
 }

@@ -143,9 +143,9 @@ fn part(part: imports::http::Part) -> http::Part {
                 Form::UrlEncoded => http::Form::UrlEncoded,
                 Form::JsonString => http::Form::JsonString,
             };
-            http::Part::Secret(name, form)
+            http::Part::Secret { name, form }
         }
-        Part::BasicAuth((user, name)) => http::Part::BasicAuth(user, name),
+        Part::BasicAuth((user, secret)) => http::Part::BasicAuth { user, secret },
     }
 }
 
@@ -165,7 +165,7 @@ impl imports::http::Host for GuestState {
             headers: request
                 .headers
                 .into_iter()
-                .map(|header| (header.name, parts(header.value)))
+                .map(|header| http::Header { name: header.name, value: parts(header.value) })
                 .collect(),
             body: parts(request.body),
             timeout_ms: request.timeout_ms,
@@ -173,7 +173,7 @@ impl imports::http::Host for GuestState {
             captures: request
                 .captures
                 .into_iter()
-                .map(|capture| (capture.pointer, capture.secret))
+                .map(|it| http::Capture { pointer: it.pointer, secret: it.secret })
                 .collect(),
         };
         let answer = http::send(&mut self.context, request).await?;
@@ -187,10 +187,10 @@ impl imports::http::Host for GuestState {
                 },
             })
             .map_err(|denied| match denied {
-                http::Denied::NotGranted(what) => imports::http::Error::Denied(what),
-                http::Denied::NotSent(why) => imports::http::Error::NotSent(why),
-                http::Denied::Ambiguous(why) => imports::http::Error::Ambiguous(why),
-                http::Denied::TooLarge(limit) => imports::http::Error::TooLarge(limit),
+                http::HttpError::Denied(what) => imports::http::Error::Denied(what),
+                http::HttpError::NotSent(why) => imports::http::Error::NotSent(why),
+                http::HttpError::Ambiguous(why) => imports::http::Error::Ambiguous(why),
+                http::HttpError::TooLarge(limit) => imports::http::Error::TooLarge(limit),
             }))
     }
 }
