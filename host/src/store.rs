@@ -248,7 +248,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
-        let (work, answer) = Work::new(work);
+        let (work, answer) = Work::boxed(work);
         self.inner.writer.submit(&self.inner, work).await?;
         match answer.await {
             Ok(result) => result,

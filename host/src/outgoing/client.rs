@@ -347,7 +347,7 @@ mod tests {
         tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut buffer = vec![0; 4096];
-            socket.read(&mut buffer).await.unwrap();
+            assert_ne!(socket.read(&mut buffer).await.unwrap(), 0);
             socket.write_all(&answer).await.unwrap();
             tokio::time::sleep(Duration::from_secs(20)).await;
         });

@@ -342,25 +342,25 @@ impl Sandbox {
             context = context.with_inbox(Arc::clone(&inbox.view));
         }
         let request = convert::request(request);
-        let work: Work<Result<(Vec<Ingested>, Vec<ProviderEvent>), Failure>> =
-            Box::new(move |live| {
-                Box::pin(async move {
-                    let guest = live.integration(export)?;
-                    let found = guest.call_parse(&mut live.store, &request).await?;
-                    let events = match answered(export, found, convert::provider_events)? {
-                        Ok(events) => events,
-                        Err(failure) => return Ok(Err(failure)),
-                    };
-                    if !same {
-                        return Ok(Ok((Vec::new(), events)));
-                    }
-                    let mut ingested = Vec::with_capacity(events.len());
-                    for event in events {
-                        ingested.push(ask_channel(live, event).await?);
-                    }
-                    Ok(Ok((ingested, Vec::new())))
-                })
-            });
+        type Read = Result<(Vec<Ingested>, Vec<ProviderEvent>), Failure>;
+        let work: Work<Read> = Box::new(move |live| {
+            Box::pin(async move {
+                let guest = live.integration(export)?;
+                let found = guest.call_parse(&mut live.store, &request).await?;
+                let events = match answered(export, found, convert::provider_events)? {
+                    Ok(events) => events,
+                    Err(failure) => return Ok(Err(failure)),
+                };
+                if !same {
+                    return Ok(Ok((Vec::new(), events)));
+                }
+                let mut ingested = Vec::with_capacity(events.len());
+                for event in events {
+                    ingested.push(ask_channel(live, event).await?);
+                }
+                Ok(Ok((ingested, Vec::new())))
+            })
+        });
         let called = self.call(callable, export, Some(&connection.permits), context, work).await?;
         let Called { value, mut left } = called;
         let (mut ingested, rest) = match value {

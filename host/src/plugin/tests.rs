@@ -237,7 +237,7 @@ async fn compiled_code_is_private_and_a_corrupt_file_is_made_anew() {
         );
         let release = sandbox.unwrap().load(component()).await.unwrap();
         assert_eq!(release.digest, digest);
-        assert_eq!(cached(&directory), [file.clone()]);
+        assert_eq!(cached(&directory), std::slice::from_ref(&file));
         assert_eq!(std::fs::metadata(&file).unwrap().len(), whole.len() as u64);
     }
 }
@@ -379,7 +379,8 @@ async fn what_exceeds_a_limit_is_named() {
     let slow = stage_with(|config, _| config.limits.work_ms = 1);
     let release = slow.slack().await;
     let request = event(&"x <https://example.com|y> ".repeat(200_000));
-    let called = slow.sandbox.ingest(&connection(&release, 8), Some(&inbox(&release)), request);
+    let (connection_of_slow, inbox_of_slow) = (connection(&release, 8), inbox(&release));
+    let called = slow.sandbox.ingest(&connection_of_slow, Some(&inbox_of_slow), request);
     let error = called.await.unwrap_err();
     assert!(matches!(error, CallError::Deadline { limit_ms: 1, .. }), "{error}");
 

@@ -46,7 +46,7 @@ where
     E: From<StoreError> + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
 {
-    pub(super) fn new(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>) {
+    pub(super) fn boxed(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>) {
         let (answer, receiver) = oneshot::channel();
         (Box::new(Self { work: Some(work), result: None, answer }), receiver)
     }

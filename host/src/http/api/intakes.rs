@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Which intakes.
 #[derive(Debug, Deserialize)]
@@ -77,8 +78,8 @@ pub(in crate::http) async fn list(
         edge.flow.store.intakes(account, state, filter.connection, before, page.rows()).await?;
     let mut masks = BTreeMap::new();
     for row in &rows {
-        if !masks.contains_key(&row.connection) {
-            masks.insert(row.connection, mask(&edge, account, row.connection).await?);
+        if let Entry::Vacant(place) = masks.entry(row.connection) {
+            place.insert(mask(&edge, account, row.connection).await?);
         }
     }
     let none = Mask::default();
