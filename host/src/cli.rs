@@ -126,7 +126,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Migrate => runtime()?.block_on(migrate(&config))?,
         Command::Account(command) => runtime()?.block_on(account::run(&config, command))?,
         Command::Token(command) => runtime()?.block_on(token::run(&config, command))?,
-        Command::Plugin(command) => return plugin::run(&config, command),
+        Command::Plugin(command) => return runtime()?.block_on(plugin::run(&config, command)),
         Command::Replay { intake } => runtime()?.block_on(replay(&config, IntakeId(intake)))?,
         Command::Doctor => return runtime()?.block_on(doctor::run(&config)),
         Command::Api(_) => {}

@@ -18,7 +18,7 @@ mod state;
 pub mod wit;
 
 pub use component::Release;
-pub use definition::{SettingError, missing, settings_with_defaults};
+pub use definition::{SettingError, missing, secrets_of, settings_with_defaults};
 pub use engine::{Limits, Sandbox, SandboxConfig, SandboxError, try_engine};
 pub use error::CallError;
 pub use guest::{Called, Ingested};

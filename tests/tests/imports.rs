@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use tidegate_tests::places;
 
 /// From the top down. A module may name those after it, itself and the leaves.
-const DIRECTION: [&str; 9] =
-    ["main", "cli", "app", "http", "flow", "plugin", "capability", "store", "domain"];
+const DIRECTION: [&str; 10] =
+    ["main", "cli", "app", "http", "flow", "view", "plugin", "capability", "store", "domain"];
 
 /// Beside the direction: everybody may name them, and they name none of it but the domain.
-const LEAVES: [&str; 7] = ["view", "outgoing", "worker", "clock", "config", "telemetry", "token"];
+const LEAVES: [&str; 6] = ["outgoing", "worker", "clock", "config", "telemetry", "token"];
 
 /// Who may name a crate.
 const OWNERS: [(&str, &[&str]); 4] = [

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use tidegate_tests::client::number_of;
 use tidegate_tests::desk::{SlackDesk, slack_desk};
-use tidegate_tests::slack::{CHANNEL, Fault, PERSON};
+use tidegate_tests::slack::{BOT_TOKEN, CHANNEL, Fault, PERSON};
 use tidegate_tests::{eventually, on_both};
 
 on_both! {
@@ -96,7 +96,7 @@ on_both! {
         let attachment = eventually("the file to be fetched", || async {
             let message = desk.messages(&ticket).await.into_iter().next()?;
             let attachment = message["attachments"].get(0)?.clone();
-            (desk.slack.calls("files").len() == 1 && attachment["byte_size"] == 16).then_some(attachment)
+            (desk.slack.calls("files").len() == 1 && attachment["byte_size"] == 15).then_some(attachment)
         })
         .await;
         assert_eq!(attachment["name"], "printer.png", "{attachment}");
@@ -178,11 +178,24 @@ on_both! {
     async fn a_revoked_token_is_said(database) {
         let desk = slack_desk_that_tries_soon(database).await;
         let (ticket, _) = desk.hear_ticket("Hm").await;
-        desk.slack.fail_next("chat.postMessage", 1, &Fault::Refused("token_revoked"));
+        desk.slack.fail_next("chat.postMessage", 3, &Fault::Refused("token_revoked"));
         let reply = desk.reply(&ticket, "Well").await;
-        let refused = desk.message_in(&ticket, &reply, &["unauthorized"]).await;
-        assert!(refused["state_detail"].as_str().is_some_and(|text| !text.is_empty()), "{refused}");
+        let paused = eventually("the connection to be paused", || async {
+            let connection = desk.admin.get("/api/v1/connections/1").await;
+            connection["paused_reason"].is_string().then_some(connection)
+        })
+        .await;
+        assert!(paused["paused_reason"].to_string().contains("token_revoked"), "{paused}");
+        let waiting = desk.message_in(&ticket, &reply, &["pending"]).await;
+        assert!(waiting["state_detail"].to_string().contains("token_revoked"), "{waiting}");
         assert!(desk.slack.posts_of("Well").is_empty());
+
+        let renewed = json!({"secrets": {"bot_token": BOT_TOKEN}});
+        let connection = desk.admin.patch("/api/v1/connections/1", renewed).await;
+        assert!(connection["paused_reason"].is_null(), "{connection}");
+        let sent = desk.message_in(&ticket, &reply, &["sent"]).await;
+        assert!(sent["state_detail"].is_null(), "{sent}");
+        assert_eq!(desk.slack.posts_of("Well").len(), 1);
     }
 
     async fn a_refused_reply_fails_with_its_reason(database) {

@@ -146,3 +146,55 @@ pub trait Memory: Send + Sync + 'static {
         bytes: BlobBytes,
     ) -> BoxFuture<'_, Result<BlobInfo, MemoryError>>;
 }
+
+/// No memory at all: for a component that is only asked what it is.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMemory;
+
+impl NoMemory {
+    fn refuse<T: Send + 'static>() -> BoxFuture<'static, Result<T, MemoryError>> {
+        Box::pin(async { Err(MemoryError::Store("there is no store here".to_owned())) })
+    }
+}
+
+impl Memory for NoMemory {
+    fn kv_get(
+        &self,
+        _: KvScope,
+        _: String,
+        _: UnixMs,
+    ) -> BoxFuture<'_, Result<Option<Vec<u8>>, MemoryError>> {
+        Self::refuse()
+    }
+
+    fn kv_used(&self, _: KvScope, _: UnixMs) -> BoxFuture<'_, Result<u64, MemoryError>> {
+        Self::refuse()
+    }
+
+    fn blob_stat(
+        &self,
+        _: AccountId,
+        _: String,
+    ) -> BoxFuture<'_, Result<Option<BlobInfo>, MemoryError>> {
+        Self::refuse()
+    }
+
+    fn blob_read(
+        &self,
+        _: AccountId,
+        _: String,
+        _: u64,
+        _: u32,
+    ) -> BoxFuture<'_, Result<Option<Vec<u8>>, MemoryError>> {
+        Self::refuse()
+    }
+
+    fn blob_write(
+        &self,
+        _: AccountId,
+        _: BlobLabel,
+        _: BlobBytes,
+    ) -> BoxFuture<'_, Result<BlobInfo, MemoryError>> {
+        Self::refuse()
+    }
+}

@@ -352,6 +352,8 @@ impl Deliver {
                     }
                     Next::Later { reason, wait_ms } => {
                         let run_at = now.plus_ms(*wait_ms);
+                        let waits = MessageState::Pending;
+                        tx.save_part(account, id, part, waits, None, Some(reason.clone())).await?;
                         tx.try_again(&delivery.lease, run_at, reason.clone(), now).await?;
                     }
                     Next::Stop { state, reason } => {

@@ -10,7 +10,7 @@ use crate::domain::limits;
 use crate::domain::message::MessageState;
 use crate::domain::plugin::{IntegrationDefinition, SettingsSection};
 use crate::flow::apply::{ApplyError, Scope, apply};
-use crate::plugin::{Refusal, Release, settings_with_defaults};
+use crate::plugin::{Refusal, Release, secrets_of, settings_with_defaults};
 use crate::store::StoreError;
 use crate::store::connection::{GrantRow, NewConnection};
 use crate::store::plugin::{Activation, Taken};
@@ -182,13 +182,26 @@ fn checked_settings(
     })
 }
 
-fn checked_secret(pointer: String, name: &str, value: &str) -> Result<(), FieldError> {
+fn checked_secret(
+    pointer: String,
+    integration: Option<&IntegrationDefinition>,
+    name: &str,
+    value: &str,
+) -> Result<(), FieldError> {
     let word = !name.is_empty()
         && name.len() <= 64
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if !word {
         let detail = format!("expected a name of a-z, 0-9 and _, found {name:?}");
         return Err(invalid(pointer, "invalid_name", detail));
+    }
+    if let Some(integration) = integration {
+        let known = secrets_of(integration);
+        if !known.contains(name) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            let detail = format!("{} uses the secrets {known}, found {name:?}", integration.key);
+            return Err(invalid(pointer, "unknown_secret", detail));
+        }
     }
     if value.is_empty() || value.len() > SECRET_BYTES {
         let detail = format!("expected 1 to {SECRET_BYTES} bytes, found {}", value.len());
@@ -225,7 +238,8 @@ pub async fn create_connection(
         errors.extend(found);
     }
     for (name, value) in &secrets {
-        if let Err(error) = checked_secret(format!("/secrets/{name}"), name, value) {
+        let known = Some(&integration);
+        if let Err(error) = checked_secret(format!("/secrets/{name}"), known, name, value) {
             errors.push(error);
         }
     }
@@ -335,6 +349,7 @@ pub async fn update_connection(
                 if !tx.save_connection(&row, now).await? {
                     return Err(OperateError::NotFound("connection"));
                 }
+                tx.resume_sends(account, id).await?;
                 if let Some(rows) = grants {
                     tx.set_grants(account, id, &rows, now).await?;
                 }
@@ -359,14 +374,17 @@ pub async fn set_secret(
     name: String,
     value: String,
 ) -> Result<(), OperateError> {
-    flow.store.connection(account, id).await?.ok_or(OperateError::NotFound("connection"))?;
-    checked_secret("/value".to_owned(), &name, &value)
+    let row =
+        flow.store.connection(account, id).await?.ok_or(OperateError::NotFound("connection"))?;
+    let integration = integration_of(flow, &row.integration);
+    checked_secret("/value".to_owned(), integration.as_ref(), &name, &value)
         .map_err(|error| OperateError::Invalid(vec![error]))?;
     let sealed = flow.store.seal_secret(id, &name, &value)?;
     flow.store
         .write::<_, OperateError, _>(move |tx| {
             Box::pin(async move {
                 tx.set_secret(account, id, &name, sealed, clock::now()).await?;
+                tx.resume_sends(account, id).await?;
                 tx.next_generation().await?;
                 tx.wake(crate::store::Wake::Delivery);
                 Ok(())

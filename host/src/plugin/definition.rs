@@ -232,6 +232,23 @@ fn expectation(property: &Value, value: &Value) -> Option<String> {
     None
 }
 
+/// The names of the secrets that an integration uses: those it asks for and those its settings
+/// declare.
+pub fn secrets_of(definition: &IntegrationDefinition) -> BTreeSet<String> {
+    let asked = definition.requests.iter().filter_map(|request| {
+        match Grant::parse(request.capability, &request.scope) {
+            Ok(Grant::Secret(SecretGrant { name, .. })) => Some(name),
+            _ => None,
+        }
+    });
+    let mut names: BTreeSet<String> = asked.collect();
+    for schema in definition.settings.iter().filter_map(parsed) {
+        let secret = schema.properties().filter(|(_, property)| is_secret(property));
+        names.extend(secret.map(|(name, _)| name.clone()));
+    }
+    names
+}
+
 /// What a connection still lacks: kind (`setting`, `secret`, `grant`) and name.
 pub fn missing(
     definition: &IntegrationDefinition,

@@ -107,8 +107,8 @@ impl Limits {
 /// How the sandbox is set up.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Where compiled code is kept. Nobody but this host may write there.
-    pub cache_dir: PathBuf,
+    /// Where compiled code is kept, if anywhere. Nobody but this host may write there.
+    pub cache_dir: Option<PathBuf>,
     /// Threads that guests run on.
     pub guest_threads: usize,
     /// Instances at the same time.
@@ -125,7 +125,7 @@ impl SandboxConfig {
     /// The usual setup.
     pub fn new(cache_dir: PathBuf) -> Self {
         Self {
-            cache_dir,
+            cache_dir: Some(cache_dir),
             guest_threads: std::thread::available_parallelism().map_or(2, usize::from),
             instances: 64,
             calls_per_connection: 8,
@@ -201,7 +201,7 @@ impl Sandbox {
         start_ticker(&engine)?;
         let room = Arc::new(Semaphore::new(usize::try_from(config.instances).unwrap_or(1)));
         let guests = Some(guests);
-        let cache = Cache::open(&engine, &config.cache_dir);
+        let cache = config.cache_dir.as_deref().and_then(|path| Cache::open(&engine, path));
         let inner = Inner { engine, linker, services, config, cache, room, guests };
         Ok(Self { inner: Arc::new(inner) })
     }

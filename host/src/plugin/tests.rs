@@ -247,9 +247,9 @@ async fn compiled_code_is_private_and_a_corrupt_file_is_made_anew() {
 async fn code_is_not_taken_from_where_others_may_write() {
     use std::os::unix::fs::PermissionsExt;
     let stage = stage_with(|config, _| {
-        std::fs::create_dir(&config.cache_dir).unwrap();
+        std::fs::create_dir(config.cache_dir.as_ref().unwrap()).unwrap();
         let open = std::fs::Permissions::from_mode(0o777);
-        std::fs::set_permissions(&config.cache_dir, open).unwrap();
+        std::fs::set_permissions(config.cache_dir.as_ref().unwrap(), open).unwrap();
     });
     stage.slack().await;
     assert!(cached(&stage.home.path().join("compiled")).is_empty());

@@ -3,6 +3,7 @@
 use super::time;
 use crate::capability::grant::Grant;
 use crate::domain::plugin::{Capability, IntegrationDefinition};
+use crate::plugin::secrets_of;
 use crate::store::connection::{ConnectionRow, GrantRow, capability_word};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +60,7 @@ impl From<&GrantRow> for GrantView {
 }
 
 /// What a grant allows, for people.
-pub(super) fn sentence(capability: Capability, scope: &str) -> String {
+pub fn sentence(capability: Capability, scope: &str) -> String {
     Grant::parse(capability, scope).map_or_else(|error| error.to_string(), |grant| grant.sentence())
 }
 
@@ -84,12 +85,8 @@ impl ConnectionView {
         public_url: &str,
     ) -> Self {
         let Shown { row, secrets: set, grants, missing } = shown;
-        let asked = integration.into_iter().flat_map(|integration| &integration.requests);
-        let mut names: BTreeSet<&str> = asked
-            .filter(|request| request.capability == Capability::Secret)
-            .filter_map(|request| request.scope.split('@').next())
-            .collect();
-        names.extend(set.iter().map(String::as_str));
+        let mut names = integration.map(secrets_of).unwrap_or_default();
+        names.extend(set.iter().cloned());
         let webhook_url =
             format!("{public_url}/api/webhooks/integrations/{}/{}", row.integration, row.id);
         Self {
@@ -100,7 +97,7 @@ impl ConnectionView {
             settings: row.settings,
             secrets: names
                 .into_iter()
-                .map(|name| SecretView { name: name.to_owned(), set: set.contains(name) })
+                .map(|name| SecretView { set: set.contains(&name), name })
                 .collect(),
             grants: grants.iter().map(GrantView::from).collect(),
             configured: integration.is_some() && missing.is_empty(),
