@@ -505,8 +505,10 @@ fn record_state(
     settles: bool,
 ) -> Result<Change, Rejection> {
     let mut change = amended(facts, |message| {
+        // A message that waits may wait for another reason.
+        let waits = message.state == MessageState::Pending && state == MessageState::Pending;
         if message.direction == Direction::Outgoing
-            && (settles || message.state.gives_way_to(state))
+            && (settles || waits || message.state.gives_way_to(state))
         {
             message.state = state;
             message.state_detail = detail;

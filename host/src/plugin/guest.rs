@@ -9,6 +9,7 @@ use super::wit::v0_1::convert::{self, Unusable};
 use super::wit::v0_1::exports::{channel, integration};
 use crate::capability::Export;
 use crate::capability::context::{CallContext, Leavings};
+use crate::clock;
 use crate::domain::exchange::{
     Failure, HttpRequest, Outgoing, ProviderEvent, Receipt, UnixMs, Verdict,
 };
@@ -17,12 +18,16 @@ use crate::domain::plugin::{
     IntegrationDefinition, OutboundAction, ReplyTo, TicketView,
 };
 use futures_util::future::BoxFuture;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{self, Poll, Waker};
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use wasmtime::component::Instance;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, UpdateDeadline};
 
 /// An answer, and what the call leaves behind.
@@ -69,6 +74,22 @@ impl Live {
         self.store.data_mut().context.enter(export);
     }
 
+    /// Calls a function by its place.
+    async fn invoke<P, R>(
+        &mut self,
+        export: Export,
+        at: Option<ComponentExportIndex>,
+        parameters: P,
+    ) -> Result<R, Wrong>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let at = at.ok_or(Wrong::NotExported(export))?;
+        let function = self.instance.get_typed_func::<P, R>(&mut self.store, at)?;
+        Ok(function.call_async(&mut self.store, parameters).await?)
+    }
+
     fn channel(&mut self, export: Export) -> Result<channel::Guest, Wrong> {
         let indices = self.callable.channel.as_ref().ok_or(Wrong::NotExported(export))?;
         Ok(indices.load(&mut self.store, &self.instance)?)
@@ -99,8 +120,51 @@ fn answered<A, T>(
     }
 }
 
+/// How long a component that used up a tick goes without beginning where it is asked.
+const SLOW_FOR: Duration = Duration::from_secs(1);
+
+/// Whether a component is quick enough to begin on its caller's thread.
+#[derive(Debug)]
+pub(super) struct Pace {
+    made: Instant,
+    /// Milliseconds after `made`.
+    slow_until: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { made: clock::instant(), slow_until: AtomicU64::new(0) }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_quick(&self) -> bool {
+        self.slow_until.load(Ordering::Relaxed) <= self.ms()
+    }
+
+    fn was_slow(&self) {
+        let until = self.ms() + u64::try_from(SLOW_FOR.as_millis()).unwrap_or(u64::MAX);
+        self.slow_until.store(until, Ordering::Relaxed);
+    }
+}
+
+/// Begins a call on this thread. It gives the thread back when it is done, when it waits for
+/// something, or at the next tick of the epoch: what has not ended by then is for the guests' own
+/// threads. `Err` is a panic.
+fn begin<F: Future>(running: &mut Pin<Box<F>>) -> Result<Poll<F::Output>, ()> {
+    // Nobody needs to be woken: whoever takes the call over asks again at once.
+    let mut nobody = task::Context::from_waker(Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut nobody))).map_err(|_| ())
+}
+
 impl Sandbox {
     /// Runs work in a fresh instance.
+    ///
+    /// Most calls end in microseconds, far below what handing them to another thread and back costs.
+    /// So a call begins here, and moves to the guests' own threads at the first tick of the epoch or
+    /// when it has to wait. A component that used up a tick begins there for a while.
     async fn call<T: Send + 'static>(
         &self,
         callable: &Callable,
@@ -124,6 +188,7 @@ impl Sandbox {
         };
         let room = admitted(&self.inner.room, wait_ms).await.ok_or_else(busy)?;
         let sandbox = self.clone();
+        let pace = Arc::clone(&callable.pace);
         let callable = callable.clone();
         let outer = Duration::from_millis(limits.outer_ms(export));
         let running = async move {
@@ -131,22 +196,35 @@ impl Sandbox {
             let _permits = (own, room);
             timeout(outer, sandbox.run(callable, export, context, work)).await
         };
-        let stopping = || CallError::Host {
+        let host = |detail: &str| CallError::Host {
             plugin: plugin.to_string(),
             export: export.name(),
-            detail: "the server is stopping".to_owned(),
+            detail: detail.to_owned(),
         };
-        let guests = self.inner.guests().ok_or_else(stopping)?;
-        let task = AbortOnDropHandle::new(guests.spawn(running));
-        match task.await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(CallError::Deadline {
+        let mut running = Box::pin(running);
+        let begun = if pace.is_quick() { begin(&mut running) } else { Ok(Poll::Pending) };
+        let ended = match begun.map_err(|()| host("a host function panicked"))? {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => {
+                let guests = self.inner.guests().ok_or_else(|| host("the server is stopping"))?;
+                let task = AbortOnDropHandle::new(guests.spawn(running));
+                task.await.map_err(|error| {
+                    let panicked = error.is_panic();
+                    host(if panicked {
+                        "a host function panicked"
+                    } else {
+                        "the server is stopping"
+                    })
+                })?
+            }
+        };
+        ended.unwrap_or_else(|_| {
+            Err(CallError::Deadline {
                 plugin: plugin.to_string(),
                 export: export.name(),
                 limit_ms: limits.outer_ms(export),
-            }),
-            Err(_) => Err(stopping()),
-        }
+            })
+        })
     }
 
     async fn run<T>(
@@ -163,8 +241,11 @@ impl Sandbox {
         let mut store = Store::new(&self.inner.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(limits.boundary_bytes);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| {
+        // The tick that is under way is not a whole one.
+        store.set_epoch_deadline(2);
+        let pace = Arc::clone(&callable.pace);
+        store.epoch_deadline_callback(move |mut store| {
+            pace.was_slow();
             let ticks = &mut store.data_mut().ticks;
             if *ticks == 0 {
                 return Err(wasmtime::Error::new(OutOfTime));
@@ -313,8 +394,8 @@ impl Sandbox {
         let request = convert::request(request);
         let work: Work<Verdict> = Box::new(move |live| {
             Box::pin(async move {
-                let guest = live.integration(export)?;
-                let verdict = guest.call_verify(&mut live.store, &request).await?;
+                let at = live.callable.webhook.verify;
+                let (verdict,) = live.invoke(export, at, (&request,)).await?;
                 usable(export, convert::verdict(verdict))
             })
         });
@@ -345,8 +426,8 @@ impl Sandbox {
         type Read = Result<(Vec<Ingested>, Vec<ProviderEvent>), Failure>;
         let work: Work<Read> = Box::new(move |live| {
             Box::pin(async move {
-                let guest = live.integration(export)?;
-                let found = guest.call_parse(&mut live.store, &request).await?;
+                let at = live.callable.webhook.parse;
+                let (found,) = live.invoke(export, at, (&request,)).await?;
                 let events = match answered(export, found, convert::provider_events)? {
                     Ok(events) => events,
                     Err(failure) => return Ok(Err(failure)),
@@ -644,13 +725,15 @@ async fn ask_channel(live: &mut Live, event: ProviderEvent) -> Result<Ingested, 
     };
     live.enter(export);
     let mark = live.store.data().context.mark();
-    let guest = live.channel(export)?;
     let commands = match event.clone() {
         ProviderEvent::Inbound(event) => {
+            let at = live.callable.webhook.inbound;
             let event = convert::inbound_out(event);
-            guest.call_inbound(&mut live.store, &event).await?
+            let (commands,) = live.invoke(export, at, (&event,)).await?;
+            commands
         }
         ProviderEvent::Delivery(changed) => {
+            let guest = live.channel(export)?;
             let changed = convert::delivery_out(changed);
             guest.call_delivery_event(&mut live.store, &changed).await?
         }
