@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a failed step ends the test")]
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_tests::client::number_of;
 use tidegate_tests::desk::{SlackDesk, slack_desk};
@@ -170,7 +171,7 @@ on_both! {
         assert_eq!(deliveries.len(), 1, "{deliveries:?}");
         // An operator decides to send it again.
         let path = format!("/api/v1/deliveries/{}/retry", deliveries[0]["id"]);
-        desk.admin.call(reqwest::Method::POST, &path, None).await.expect_status(202);
+        desk.admin.call(Method::POST, &path, None).await.expect_status(202);
         desk.message_in(&ticket, &reply, &["sent"]).await;
         assert_eq!(desk.slack.posts_of("Not quite").len(), 2);
     }
@@ -190,8 +191,10 @@ on_both! {
         assert!(waiting["state_detail"].to_string().contains("token_revoked"), "{waiting}");
         assert!(desk.slack.posts_of("Well").is_empty());
 
-        let renewed = json!({"secrets": {"bot_token": BOT_TOKEN}});
-        let connection = desk.admin.patch("/api/v1/connections/1", renewed).await;
+        let renewed = json!({"value": BOT_TOKEN});
+        let path = "/api/v1/connections/1/secrets/bot_token";
+        desk.admin.call(Method::PUT, path, Some(&renewed)).await.expect_status(204);
+        let connection = desk.admin.get("/api/v1/connections/1").await;
         assert!(connection["paused_reason"].is_null(), "{connection}");
         let sent = desk.message_in(&ticket, &reply, &["sent"]).await;
         assert!(sent["state_detail"].is_null(), "{sent}");

@@ -75,7 +75,7 @@ pub(super) struct WebhookExports {
 impl WebhookExports {
     fn new(component: &Component) -> Self {
         let find = |interface: &str, name: &str| {
-            let interface = component.get_export_index(None, &interface_name(interface))?;
+            let interface = component.get_export_index(None, interface_name(interface))?;
             component.get_export_index(Some(&interface), name)
         };
         Self {
