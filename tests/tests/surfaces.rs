@@ -4,6 +4,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tidegate::http::router::{self, Who};
 use tidegate_tests::client::Client;
 use tidegate_tests::desk::{SlackDesk, slack_desk};
 use tidegate_tests::on_both;
@@ -46,6 +47,13 @@ on_both! {
             desk.holder_of(&desk.token.to_uppercase()),
             desk.holder_of("x"),
         ];
+        // The stream never ends for those who may read it, so it is asked by itself.
+        let mut asked = vec![(Method::GET, "/api/v1/events/stream")];
+        asked.extend(routes.iter().map(in_table).map(|row| (row.method, row.path)));
+        for row in router::routes() {
+            let known = row.who == Who::Anyone || asked.contains(&(row.method.clone(), row.path));
+            assert!(known, "{} {} is not asked here", row.method, row.path);
+        }
         for somebody in &nobody {
             let stream = somebody.call(Method::GET, "/api/v1/events/stream", None).await;
             stream.expect_problem(401, "unauthorized");
@@ -84,9 +92,7 @@ on_both! {
         agent.post("/api/v1/tickets/1/messages", json!({"body": "I may answer"})).await;
         agent.patch("/api/v1/tickets/1", json!({"priority": "low"})).await;
         for route in routes(&desk).await {
-            let administers = route.method != Method::GET
-                && ["/connections", "/inboxes", "/plugins"].iter().any(|noun| route.path.contains(noun));
-            if administers {
+            if matches!(in_table(&route).who, Who::Administrator | Who::Operator) {
                 ask(&agent, &route).await.expect_problem(403, "forbidden");
             }
         }
@@ -120,6 +126,18 @@ on_both! {
     }
 }
 
+/// The row of the host's own table that serves this route.
+fn in_table(route: &Route) -> router::Route {
+    let same = |pattern: &str| {
+        let (pattern, path) = (pattern.split('/'), route.path.split('/'));
+        pattern.clone().count() == path.clone().count()
+            && pattern.zip(path).all(|(word, found)| word == found || word.starts_with('{'))
+    };
+    let found = router::routes().into_iter();
+    let mut found = found.filter(|row| row.method == route.method && same(row.path));
+    found.next().unwrap_or_else(|| panic!("{} {} is not served", route.method, route.path))
+}
+
 async fn ask(client: &Client, route: &Route) -> tidegate_tests::client::Answer {
     client.call(route.method.clone(), &route.path, route.body.as_ref()).await
 }
@@ -151,6 +169,7 @@ async fn routes(desk: &SlackDesk) -> Vec<Route> {
         route(&post, "/plugins".into(), json!({}), Forbidden),
         route(&get, "/plugins".into(), Value::Null, Own),
         route(&get, format!("/plugins/{plugin}"), Value::Null, Own),
+        route(&get, "/connections".into(), Value::Null, Nothing),
         route(&post, "/connections".into(), connecting, Own),
         route(&get, format!("/connections/{connection}"), Value::Null, NotFound),
         route(&patch, format!("/connections/{connection}"), json!({"label": "Y"}), NotFound),

@@ -106,9 +106,9 @@ fn table() -> Vec<Entry> {
         get("/api/v1/tickets/{number}/messages", User, messages::list),
         post("/api/v1/tickets/{number}/messages", User, messages::create),
 
-        get("/api/v1/intakes", User, intakes::list),
-        get("/api/v1/intakes/{id}", User, intakes::show),
-        post("/api/v1/intakes/{id}/replay", User, intakes::replay),
+        get("/api/v1/intakes", Administrator, intakes::list),
+        get("/api/v1/intakes/{id}", Administrator, intakes::show),
+        post("/api/v1/intakes/{id}/replay", Administrator, intakes::replay),
         get("/api/v1/deliveries", User, deliveries::list),
         get("/api/v1/deliveries/{id}", User, deliveries::show),
         post("/api/v1/deliveries/{id}/retry", User, deliveries::retry),
