@@ -4,7 +4,8 @@ use super::api::{
     account, connections, contacts, deliveries, events, inboxes, intakes, messages, plugins,
     tickets,
 };
-use super::auth::{Who, guard};
+pub use super::auth::Who;
+use super::auth::guard;
 use super::problem::{Code, Problem, locate};
 use super::{Edge, health, webhooks};
 use axum::Router;
