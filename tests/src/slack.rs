@@ -192,6 +192,13 @@ impl Slack {
         Ok(Self { address, shared, serving })
     }
 
+    /// Stops; its port is free when this returns.
+    pub async fn stop(mut self) {
+        self.serving.abort();
+        // It was cancelled: that is what it says.
+        drop((&mut self.serving).await);
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

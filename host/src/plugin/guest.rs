@@ -120,20 +120,23 @@ fn answered<A, T>(
     }
 }
 
-/// How long a component that used up a tick goes without beginning where it is asked.
-const SLOW_FOR: Duration = Duration::from_secs(1);
+/// How long a component that used up a tick goes without beginning where it is asked: from the
+/// first, in milliseconds, doubled by each further tick up to the second.
+const AWAY_MS: (u64, u64) = (25, 1_000);
 
 /// Whether a component is quick enough to begin on its caller's thread.
 #[derive(Debug)]
 pub(super) struct Pace {
     made: Instant,
-    /// Milliseconds after `made`.
-    slow_until: AtomicU64,
+    /// Milliseconds after `made` until which it begins elsewhere.
+    away_until: AtomicU64,
+    /// How long it was sent away last.
+    away_ms: AtomicU64,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { made: clock::instant(), slow_until: AtomicU64::new(0) }
+        Self { made: clock::instant(), away_until: AtomicU64::new(0), away_ms: AtomicU64::new(0) }
     }
 
     fn ms(&self) -> u64 {
@@ -141,12 +144,25 @@ impl Pace {
     }
 
     fn is_quick(&self) -> bool {
-        self.slow_until.load(Ordering::Relaxed) <= self.ms()
+        let away_until = self.away_until.load(Ordering::Relaxed);
+        away_until == 0 || away_until <= self.ms()
     }
 
+    /// It used up a tick. A busy machine does that to good components too, so the first time
+    /// counts little.
     fn was_slow(&self) {
-        let until = self.ms() + u64::try_from(SLOW_FOR.as_millis()).unwrap_or(u64::MAX);
-        self.slow_until.store(until, Ordering::Relaxed);
+        let (least, most) = AWAY_MS;
+        let away_ms = (self.away_ms.load(Ordering::Relaxed) * 2).clamp(least, most);
+        self.away_ms.store(away_ms, Ordering::Relaxed);
+        self.away_until.store(self.ms() + away_ms, Ordering::Relaxed);
+    }
+
+    /// It ended in time.
+    fn was_quick(&self) {
+        let away_ms = self.away_ms.load(Ordering::Relaxed);
+        if away_ms > 0 {
+            self.away_ms.store(away_ms / 2, Ordering::Relaxed);
+        }
     }
 }
 
@@ -204,7 +220,10 @@ impl Sandbox {
         let mut running = Box::pin(running);
         let begun = if pace.is_quick() { begin(&mut running) } else { Ok(Poll::Pending) };
         let ended = match begun.map_err(|()| host("a host function panicked"))? {
-            Poll::Ready(ended) => ended,
+            Poll::Ready(ended) => {
+                pace.was_quick();
+                ended
+            }
             Poll::Pending => {
                 let guests = self.inner.guests().ok_or_else(|| host("the server is stopping"))?;
                 let task = AbortOnDropHandle::new(guests.spawn(running));

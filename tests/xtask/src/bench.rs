@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: the figures.
 
 use crate::tools;
+use anyhow::{Context, bail};
+use std::process::Command;
+use tidegate_tests::places;
 
 /// Measure: one table of figures, each beside its target.
 ///
@@ -23,13 +26,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     tools::prepare()?;
     tools::build_components(&["tidegate-plugin-slack"])?;
     tools::build_host()?;
-    let mut arguments = vec!["run", "--quiet", "--release", "-p", "tidegate-bench", "--"];
-    arguments.extend(options.name.as_deref());
+    let program = places::target()?.join("release").join("tidegate-bench");
+    let mut command = Command::new(&program);
+    command.args(options.name.as_deref());
     if options.json {
-        arguments.push("--json");
+        command.arg("--json");
     }
     if options.smoke {
-        arguments.push("--smoke");
+        command.arg("--smoke");
     }
-    tools::run_cargo(&arguments)
+    let status = command.status().with_context(|| format!("running {}", program.display()))?;
+    if !status.success() {
+        bail!("The figures could not be taken.");
+    }
+    Ok(())
 }

@@ -34,6 +34,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 async fn play_all(place: &Place, exports: &[String], demo: Demo) -> anyhow::Result<()> {
     let outcome = place.lines(demo.next_ticket)?.iter().try_for_each(|line| play(exports, line));
     demo.server.stop().await;
+    demo.slack.stop().await;
     if outcome.is_err() {
         let log = std::fs::read_to_string(place.data.join("server.log")).unwrap_or_default();
         eprintln!("\nThe server's log:\n{log}");

@@ -40,9 +40,10 @@ pub(crate) fn build_components(packages: &[&str]) -> anyhow::Result<()> {
     run_cargo(&arguments)
 }
 
-/// Builds the server.
+/// Builds the server, and what measures it. All of the workspace at once, as its tests are built: a
+/// part alone would want other features of the same libraries, and they would be built twice.
 pub(crate) fn build_host() -> anyhow::Result<()> {
-    run_cargo(&["build", "--release", "-p", "tidegate"])
+    run_cargo(&["build", "--release", "--workspace", "--exclude", "xtask", "--bins"])
 }
 
 /// Runs cargo with its own output; it must succeed.

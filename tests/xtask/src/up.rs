@@ -60,7 +60,7 @@ pub(crate) struct Demo {
     /// The server.
     pub(crate) server: Server,
     /// The small Slack; it serves until this is dropped.
-    pub(crate) _slack: Slack,
+    pub(crate) slack: Slack,
     /// The administrator's token, on the first start only.
     pub(crate) token: Option<String>,
     /// The number that the next ticket gets.
@@ -143,7 +143,7 @@ impl Place {
         slack.point_at(&webhook);
         std::fs::write(self.data.join(UPLOADED), component)?;
         std::fs::write(&note, json!({"connection": connection}).to_string())?;
-        Ok(Demo { server, _slack: slack, token, next_ticket })
+        Ok(Demo { server, slack, token, next_ticket })
     }
 
     /// The lines to paste, in their order.
